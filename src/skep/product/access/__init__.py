@@ -1,0 +1,1 @@
+"""Projects, tokens, scopes, principals, the audit log."""

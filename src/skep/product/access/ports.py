@@ -1,0 +1,59 @@
+"""Where projects, tokens and the audit log are kept."""
+
+from typing import Protocol
+
+from skep.kernel.database import Tx
+from skep.kernel.paging import Page, PageQuery
+from skep.product.access.model import AuditEntry, Project, ProjectId, Token, TokenId
+
+
+class AccessStore(Protocol):
+    """Rows of projects and tokens."""
+
+    def insert_project(self, tx: Tx, project: Project) -> None:
+        """Add a project; `ConflictError(code="name_taken")` if the name is taken."""
+        ...
+
+    def project(self, tx: Tx, project_id: ProjectId) -> Project | None:
+        """Return the project of this id."""
+        ...
+
+    def project_by_name(self, tx: Tx, name: str) -> Project | None:
+        """Return the project of this name."""
+        ...
+
+    def projects(self, tx: Tx, query: PageQuery) -> Page[Project]:
+        """List projects, oldest first."""
+        ...
+
+    def insert_token(self, tx: Tx, token: Token) -> None:
+        """Add a token."""
+        ...
+
+    def token_by_digest(self, tx: Tx, digest: str) -> Token | None:
+        """Return the token whose text has this SHA-256."""
+        ...
+
+    def token(self, tx: Tx, token_id: TokenId) -> Token | None:
+        """Return the token of this id."""
+        ...
+
+    def tokens(self, tx: Tx, project_id: ProjectId | None, query: PageQuery) -> Page[Token]:
+        """List tokens of a project (None: all), oldest first."""
+        ...
+
+    def revoke_token(self, tx: Tx, token_id: TokenId, at_ms: int) -> None:
+        """Make the token useless from now on."""
+        ...
+
+
+class AuditStore(Protocol):
+    """The audit log: appended to, never changed."""
+
+    def append(self, tx: Tx, entry: AuditEntry) -> None:
+        """Add a line."""
+        ...
+
+    def entries(self, tx: Tx, project_id: ProjectId | None, query: PageQuery) -> Page[AuditEntry]:
+        """List lines, newest first; `query.q` looks in action, resource and principal."""
+        ...

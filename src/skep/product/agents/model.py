@@ -1,0 +1,102 @@
+"""What an agent is: a named thing that can be called, in immutable versions."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, NewType
+
+from skep.product.images.model import BuildId, ImageId, Source
+from skep.product.sandboxes.model import Isolation
+
+AgentId = NewType("AgentId", str)
+VersionId = NewType("VersionId", str)
+
+#: A DNS label.
+NAME_PATTERN = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+
+
+class Kind(StrEnum):
+    """How an agent lives."""
+
+    #: Runs to its end, with inputs.
+    JOB = "job"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resources:
+    """What a run may use; None means the installation's default."""
+
+    cpus: float | None = None
+    memory_mb: int | None = None
+    disk_mb: int | None = None
+    pids: int | None = None
+    timeout_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentConfig:
+    """All that the owner says about how the agent runs; part of each version."""
+
+    #: Over the recognised one; () means: the recognised one.
+    command: tuple[str, ...] = ()
+    env: Mapping[str, str] = field(default_factory=dict[str, str])
+    #: Names of secrets that appear as files in /run/secrets.
+    secrets: tuple[str, ...] = ()
+    #: Environment variable -> name of a secret: weaker, and audited.
+    env_from_secret: Mapping[str, str] = field(default_factory=dict[str, str])
+    resources: Resources = field(default_factory=Resources)
+    isolation: Isolation = Isolation.CONTAINER
+    #: Hosts that a run may reach; empty means none. (Doors for runs come with the gateway.)
+    egress: tuple[str, ...] = ()
+    #: JSON Schema of the inputs; None means: what the source tells, else any object.
+    inputs_schema: Mapping[str, Any] | None = None
+    #: How often a run is tried when an attempt is lost: 1 means never again.
+    max_attempts: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Agent:
+    """A named thing that can be called."""
+
+    id: AgentId
+    project_id: str
+    #: `NAME_PATTERN`, unique among the project's agents that are not removed.
+    name: str
+    title: str
+    kind: Kind
+    source: Source
+    #: What the next version will be made of.
+    config: AgentConfig
+    version_id: VersionId | None = None
+    build_id: BuildId | None = None
+    created_ms: int
+    updated_ms: int
+    removed_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Version:
+    """An image and a configuration; never changed."""
+
+    id: VersionId
+    agent_id: AgentId
+    project_id: str
+    #: 1, 2, 3, ... in the order of their making.
+    number: int
+    image_id: ImageId
+    config: AgentConfig
+    created_ms: int
+
+
+class AgentStatus(StrEnum):
+    """Derived, never stored."""
+
+    #: Not built yet, and no build goes on.
+    NEW = "new"
+    #: Its first build goes on.
+    BUILDING = "building"
+    #: It has a version that can run.
+    READY = "ready"
+    #: It has none, and the last build failed.
+    BROKEN = "broken"

@@ -1,0 +1,60 @@
+"""Where agents are kept, and who is told of new versions."""
+
+from typing import Protocol
+
+from skep.kernel.database import Tx
+from skep.kernel.paging import Page, PageQuery
+from skep.product.agents.model import Agent, AgentId, Version, VersionId
+from skep.product.images.model import Failure
+
+
+class AgentStore(Protocol):
+    """Rows of agents and versions."""
+
+    def insert(self, tx: Tx, agent: Agent) -> None:
+        """Add an agent; `ConflictError(code="name_taken")` if a living agent of the project has the name."""
+        ...
+
+    def save(self, tx: Tx, agent: Agent) -> None:
+        """Replace the agent's row (name clash as in `insert`)."""
+        ...
+
+    def get(self, tx: Tx, agent_id: AgentId) -> Agent | None:
+        """Return the agent of this id, also a removed one."""
+        ...
+
+    def by_name(self, tx: Tx, project_id: str, name: str) -> Agent | None:
+        """Return the living agent of this name."""
+        ...
+
+    def all(self, tx: Tx, project_id: str, query: PageQuery) -> Page[Agent]:
+        """List the living agents of a project, newest first; `query.status` is derived and ignored here."""
+        ...
+
+    def insert_version(self, tx: Tx, version: Version) -> None:
+        """Add a version."""
+        ...
+
+    def version(self, tx: Tx, version_id: VersionId) -> Version | None:
+        """Return the version of this id."""
+        ...
+
+    def versions(self, tx: Tx, agent_id: AgentId, query: PageQuery) -> Page[Version]:
+        """List an agent's versions, newest first."""
+        ...
+
+    def next_number(self, tx: Tx, agent_id: AgentId) -> int:
+        """Return the number that the next version gets."""
+        ...
+
+
+class VersionListener(Protocol):
+    """Is told, in the same transaction, what became of an agent's build, and of its removal."""
+
+    def version_ready(self, tx: Tx, agent: Agent, version: Version) -> None:
+        """A new version is there."""
+        ...
+
+    def build_failed(self, tx: Tx, agent: Agent, failure: Failure) -> None:
+        """A build ended without an image, and the agent has no version."""
+        ...

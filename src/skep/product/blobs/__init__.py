@@ -1,0 +1,1 @@
+"""Large things: logs, artifacts, uploads. A folder, or later an object store."""

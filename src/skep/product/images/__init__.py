@@ -1,0 +1,1 @@
+"""Source -> build plan (pure) -> built environment; content-addressed."""

@@ -1,0 +1,190 @@
+"""What is built, from what, and how that goes."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, NewType
+
+from skep.product.blobs.model import BlobId, LogId
+from skep.product.sandboxes.model import LayerId, SandboxId
+
+ImageId = NewType("ImageId", str)
+BuildId = NewType("BuildId", str)
+UploadId = NewType("UploadId", str)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GitSource:
+    """A repository: https, or by the operator's leave http or ssh."""
+
+    url: str
+    #: Branch, tag or commit; None means the remote's HEAD.
+    ref: str | None = None
+    #: Folder inside the repository, `/` between parts; "" is its root.
+    path: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FilesSource:
+    """A few files, given inline."""
+
+    files: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UploadSource:
+    """A packed folder (tar, gzip) that was uploaded before."""
+
+    upload_id: UploadId
+    path: str = ""
+    #: What the uploader says it was made from (a folder's name, a commit); shown, never used.
+    label: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageSource:
+    """A container image by name; needs a driver that can run images."""
+
+    name: str
+
+
+Source = GitSource | FilesSource | UploadSource | ImageSource
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Upload:
+    """An uploaded archive, kept until no build can need it any more."""
+
+    id: UploadId
+    project_id: str
+    blob_id: BlobId
+    size: int
+    sha256: str
+    created_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceListing:
+    """What the source holds, as far as recognising it needs: read in the build's sandbox, untrusted."""
+
+    #: Every path, `/` between parts, with its size in bytes; folders are left out.
+    files: Mapping[str, int]
+    #: The text of the files that a framework or Skep looks into (at most 256 KiB each).
+    texts: Mapping[str, str]
+    #: SHA-256 over all paths, modes and contents.
+    digest: str
+
+
+class Install(StrEnum):
+    """How dependencies are installed."""
+
+    #: Nothing to install: the standard library is enough.
+    NOTHING = "nothing"
+    #: `uv sync --frozen`: a lock says everything.
+    UV_LOCK = "uv_lock"
+    #: `uv pip install .`'s dependencies, by pyproject.toml without a lock.
+    PYPROJECT = "pyproject"
+    #: `uv pip install -r requirements.txt`.
+    REQUIREMENTS = "requirements"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recognised:
+    """What a framework makes of a source: how it is installed and started."""
+
+    #: "python", later "crewai", "langgraph", "node", ...
+    framework: str
+    #: The files that spoke for it.
+    evidence: tuple[str, ...]
+    #: How the agent is started, in /app; `python` is the environment's.
+    command: tuple[str, ...]
+    #: PEP 440 specifier of the Python versions that it takes; "" means any.
+    requires_python: str = ""
+    #: How its dependencies are installed.
+    install: Install
+    #: JSON Schema of the inputs, where the source tells; None means any object.
+    inputs_schema: Mapping[str, Any] | None = None
+    #: Environment that the framework wants at run time.
+    env: Mapping[str, str] = field(default_factory=dict[str, str])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuildPlan:
+    """What a build will do: a value made by a pure function, compared exactly in tests."""
+
+    recognised: Recognised
+    #: Key of the environment's layer; None when there is nothing to install.
+    env_layer: LayerId | None
+    #: Key of the source's layer.
+    app_layer: LayerId
+    #: Commands that make the environment, in order, as argv.
+    steps: tuple[tuple[str, ...], ...]
+    #: Environment of these commands.
+    env: Mapping[str, str]
+
+
+class BuildStatus(StrEnum):
+    """Where a build stands."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """Why something failed, for its owner: a stable code, a sentence, what to do."""
+
+    code: str
+    message: str
+    hint: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Build:
+    """One durable try to make an image from a source."""
+
+    id: BuildId
+    project_id: str
+    #: For whom; the id of an agent, opaque here.
+    agent_id: str
+    source: Source
+    #: Set over what is recognised: the agent's own command, if it has one.
+    command: tuple[str, ...] = ()
+    status: BuildStatus
+    log_id: LogId
+    node_id: str | None = None
+    #: The sandbox of the attempt that goes on; committed before it is made.
+    sandbox_id: SandboxId | None = None
+    #: Grows by one with each attempt.
+    attempt: int = 0
+    #: "fetching", "planning", "installing", "sealing": what it is doing, for the progress display.
+    step: str = ""
+    image_id: ImageId | None = None
+    #: Full hash of the commit that was fetched.
+    commit: str = ""
+    recognised: Recognised | None = None
+    failure: Failure | None = None
+    cancel_requested: bool = False
+    created_ms: int
+    started_ms: int | None = None
+    ended_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Image:
+    """A built environment: layers over the base, and how it is started."""
+
+    id: ImageId
+    project_id: str
+    node_id: str
+    layers: tuple[LayerId, ...]
+    #: Of the base that it was built on; another base means: build again.
+    base_fingerprint: str
+    recognised: Recognised
+    source_digest: str
+    commit: str
+    size: int
+    created_ms: int

@@ -1,0 +1,76 @@
+"""What a build needs from outside, and whom it tells."""
+
+from typing import Protocol
+
+from skep.kernel.database import Tx
+from skep.kernel.paging import Page, PageQuery
+from skep.product.images.model import Build, BuildId, Image, ImageId, Recognised, SourceListing, Upload, UploadId
+from skep.product.sandboxes.model import LayerId
+
+
+class Framework(Protocol):
+    """Recognises one kind of project. Pure: it sees names and texts, and runs nothing."""
+
+    name: str
+    #: Lower is asked first.
+    order: int
+    #: File names or glob patterns whose text it wants to see.
+    reads: tuple[str, ...]
+    #: One sentence: what makes a source one of these; shown when nothing was recognised.
+    looks_for: str
+
+    def recognise(self, listing: SourceListing) -> Recognised | None:
+        """Return how the source is installed and started, or None if it is none of these.
+
+        Raises:
+            InvalidError: it is one of these, and wrong; the message says what to mend.
+        """
+        ...
+
+
+class BuildListener(Protocol):
+    """Is told, in the same transaction, when a build is over."""
+
+    def build_ended(self, tx: Tx, build: Build, image: Image | None) -> None:
+        """Act on the end of *build*; *image* is there if it succeeded."""
+        ...
+
+
+class ImageStore(Protocol):
+    """Rows of builds, images, uploads."""
+
+    def insert_build(self, tx: Tx, build: Build) -> None:
+        """Add a build."""
+        ...
+
+    def save_build(self, tx: Tx, build: Build) -> None:
+        """Replace the build's row."""
+        ...
+
+    def build(self, tx: Tx, build_id: BuildId) -> Build | None:
+        """Return the build of this id."""
+        ...
+
+    def builds(self, tx: Tx, project_id: str, agent_id: str | None, query: PageQuery) -> Page[Build]:
+        """List builds of a project, or of one agent, newest first."""
+        ...
+
+    def insert_image(self, tx: Tx, image: Image) -> None:
+        """Add an image."""
+        ...
+
+    def image(self, tx: Tx, image_id: ImageId) -> Image | None:
+        """Return the image of this id."""
+        ...
+
+    def layers_in_use(self, tx: Tx, node_id: str) -> set[LayerId]:
+        """Return the layers that any image names."""
+        ...
+
+    def insert_upload(self, tx: Tx, upload: Upload) -> None:
+        """Add an upload."""
+        ...
+
+    def upload(self, tx: Tx, upload_id: UploadId) -> Upload | None:
+        """Return the upload of this id."""
+        ...

@@ -1,0 +1,1 @@
+"""One durable execution of any kind of agent: inputs, attempts, events, log, output."""

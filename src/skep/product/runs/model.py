@@ -1,0 +1,135 @@
+"""What a run is."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, NewType
+
+from skep.product.agents.model import AgentId, Kind, VersionId
+from skep.product.blobs.model import BlobId, LogId
+from skep.product.images.model import Failure
+from skep.product.sandboxes.model import Exit, SandboxId
+
+RunId = NewType("RunId", str)
+AttemptId = NewType("AttemptId", str)
+
+
+class RunStatus(StrEnum):
+    """Where a run stands."""
+
+    #: Accepted and on disk; also between two attempts, and while the agent's first build goes on.
+    QUEUED = "queued"
+    #: An attempt goes on.
+    RUNNING = "running"
+    #: It waits for a person's answer.
+    WAITING = "waiting"
+    #: It ended by itself with exit code 0.
+    SUCCEEDED = "succeeded"
+    #: It ended badly; `failure` says how.
+    FAILED = "failed"
+    #: Somebody asked for its end.
+    CANCELLED = "cancelled"
+    #: Its time was up.
+    TIMED_OUT = "timed_out"
+    #: Its sandbox vanished and nobody knows how far it came.
+    LOST = "lost"
+
+    @property
+    def final(self) -> bool:
+        """Tell whether nothing will change any more."""
+        return self not in (RunStatus.QUEUED, RunStatus.RUNNING, RunStatus.WAITING)
+
+
+class AttemptPhase(StrEnum):
+    """How far an attempt has come; each is committed before the effect that follows it."""
+
+    #: The ids of sandbox and command are on disk; the sandbox may or may not exist.
+    INTENDED = "intended"
+    #: The sandbox exists; inputs are being put in, the command may or may not have been started.
+    CREATED = "created"
+    #: The command was started; it may be over by now.
+    STARTED = "started"
+    #: It is over; how is on disk. Output and artifacts are being kept.
+    EXITED = "exited"
+    #: Everything is kept.
+    ENDED = "ended"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """One try to execute a run."""
+
+    id: AttemptId
+    run_id: RunId
+    #: 1, 2, 3, ...
+    number: int
+    phase: AttemptPhase
+    sandbox_id: SandboxId
+    log_id: LogId
+    node_id: str
+    exit: Exit | None = None
+    created_ms: int
+    #: When the command was started: the time limit counts from here.
+    started_ms: int | None = None
+    ended_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Usage:
+    """What a run used, over all attempts."""
+
+    duration_s: float = 0.0
+    cpu_seconds: float = 0.0
+    memory_peak_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Artifact:
+    """A file that a run left in `$SKEP_ARTIFACTS`."""
+
+    run_id: RunId
+    #: Relative path, `/` between parts, no `.` or `..`.
+    path: str
+    blob_id: BlobId
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """One durable execution of an agent."""
+
+    id: RunId
+    project_id: str
+    agent_id: AgentId
+    agent_name: str
+    kind: Kind
+    #: None only while the agent's first build goes on.
+    version_id: VersionId | None
+    status: RunStatus
+    inputs: Mapping[str, Any]
+    #: The run's own time limit; None means the version's.
+    timeout_s: float | None = None
+    cancel_requested: bool = False
+    attempts: int = 0
+    #: What the agent wrote to `$SKEP_OUTPUT`: JSON, or text if it is none.
+    result: Any = None
+    exit_code: int | None = None
+    failure: Failure | None = None
+    usage: Usage = field(default_factory=Usage)
+    created_ms: int
+    started_ms: int | None = None
+    ended_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunEvent:
+    """A state change of a run."""
+
+    run_id: RunId
+    #: 1, 2, 3, ... within the run; the id of the server-sent event.
+    seq: int
+    at_ms: int
+    #: "run.queued", "attempt.created", "attempt.started", "run.succeeded", ...
+    type: str
+    data: Mapping[str, Any] = field(default_factory=dict[str, Any])

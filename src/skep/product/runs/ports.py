@@ -1,0 +1,80 @@
+"""Where runs are kept, and what executes them."""
+
+from typing import Protocol
+
+from skep.kernel.database import Tx
+from skep.kernel.paging import Page, PageQuery
+from skep.product.runs.model import Artifact, Attempt, AttemptId, Run, RunEvent, RunId
+from skep.product.work.model import Lease
+
+
+class RunStore(Protocol):
+    """Rows of runs, attempts, events, artifacts."""
+
+    def insert(self, tx: Tx, run: Run) -> None:
+        """Add a run."""
+        ...
+
+    def save(self, tx: Tx, run: Run) -> None:
+        """Replace the run's row."""
+        ...
+
+    def get(self, tx: Tx, run_id: RunId) -> Run | None:
+        """Return the run of this id."""
+        ...
+
+    def all(self, tx: Tx, project_id: str, agent_id: str | None, query: PageQuery) -> Page[Run]:
+        """List runs of a project, or of one agent, newest first."""
+        ...
+
+    def awaiting_version(self, tx: Tx, agent_id: str) -> list[Run]:
+        """List the queued runs of an agent that have no version yet."""
+        ...
+
+    def count_unfinished(self, tx: Tx, project_id: str) -> int:
+        """Return how many runs of the project are not final."""
+        ...
+
+    def insert_attempt(self, tx: Tx, attempt: Attempt) -> None:
+        """Add an attempt."""
+        ...
+
+    def save_attempt(self, tx: Tx, attempt: Attempt) -> None:
+        """Replace the attempt's row."""
+        ...
+
+    def attempts(self, tx: Tx, run_id: RunId) -> list[Attempt]:
+        """List a run's attempts, first to last."""
+        ...
+
+    def attempt(self, tx: Tx, attempt_id: AttemptId) -> Attempt | None:
+        """Return the attempt of this id."""
+        ...
+
+    def append_event(self, tx: Tx, run_id: RunId, at_ms: int, type_: str, data: dict[str, object]) -> RunEvent:
+        """Add an event with the next `seq`."""
+        ...
+
+    def events(self, tx: Tx, run_id: RunId, *, after: int = 0, limit: int = 500) -> list[RunEvent]:
+        """List events with `seq` > *after*, in order."""
+        ...
+
+    def put_artifacts(self, tx: Tx, run_id: RunId, artifacts: list[Artifact]) -> None:
+        """Set the run's artifacts."""
+        ...
+
+    def artifacts(self, tx: Tx, run_id: RunId) -> list[Artifact]:
+        """List the run's artifacts by path."""
+        ...
+
+
+class Executor(Protocol):
+    """Executes the runs of one kind of agent; registered per kind by `assembly`."""
+
+    async def execute(self, run: Run, lease: Lease) -> None:
+        """Bring *run* to its end, from wherever the last attempt stopped."""
+        ...
+
+    async def cancel(self, run: Run) -> None:
+        """End what the run is doing, soon."""
+        ...

@@ -1,0 +1,1 @@
+"""Named values, encrypted at rest."""

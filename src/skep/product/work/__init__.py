@@ -1,0 +1,1 @@
+"""Durable work items: claim, lease, heartbeat, fence, retry, dead letter."""
