@@ -8,6 +8,9 @@ T = TypeVar("T")
 #: An open transaction. Only the stores in `adapters.storage` look inside.
 Tx = NewType("Tx", object)
 
+#: What else is to happen in the transaction that made a thing (for example: keep the answer for its Idempotency-Key).
+Also = Callable[[Tx, T], None]
+
 
 class Database(Protocol):
     """Runs units of work; an answer is given only after the commit is on disk."""

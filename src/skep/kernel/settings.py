@@ -35,9 +35,13 @@ class Settings(BaseSettings):
     )
 
     # ---- where and how the server listens
-    host: str = Field("127.0.0.1", description="Address to listen on; anything but loopback must be asked for.")
+    host: str = Field(
+        "127.0.0.1", description="Address to listen on; anything but loopback must be asked for."
+    )
     port: int = Field(8080, ge=0, le=65535, description="Port to listen on; 0 takes any free one.")
-    tls_cert: Path | None = Field(None, description="Certificate chain (PEM); with `tls_key` the server speaks TLS.")
+    tls_cert: Path | None = Field(
+        None, description="Certificate chain (PEM); with `tls_key` the server speaks TLS."
+    )
     tls_key: Path | None = Field(None, description="Private key (PEM) of `tls_cert`.")
     log_level: str = Field("info", description="debug, info, warning or error.")
 
@@ -46,7 +50,9 @@ class Settings(BaseSettings):
     database_url: SecretStr | None = Field(
         None, description="postgresql://...; unset means SQLite in the data folder."
     )
-    run_dir: Path = Field(Path("/run/skep"), description="Folder for sockets and mounts; gone after a reboot.")
+    run_dir: Path = Field(
+        Path("/run/skep"), description="Folder for sockets and mounts; gone after a reboot."
+    )
     server_user: str = Field("skep", description="User that the server becomes when it is started by root.")
 
     # ---- limits of one run, unless the agent says otherwise
@@ -58,8 +64,12 @@ class Settings(BaseSettings):
     max_cpus: float = Field(16, gt=0, description="The most processors that an agent may ask for.")
     max_memory_mb: int = Field(16384, ge=32, description="The most memory that an agent may ask for, MiB.")
     max_disk_mb: int = Field(16384, ge=16, description="The most disk that an agent may ask for, MiB.")
-    max_timeout_s: float = Field(86400, gt=0, description="The longest wall-clock limit that may be asked for, seconds.")
-    output_limit_mb: int = Field(10, ge=1, description="Kept output of one attempt, MiB: the first and last half.")
+    max_timeout_s: float = Field(
+        86400, gt=0, description="The longest wall-clock limit that may be asked for, seconds."
+    )
+    output_limit_mb: int = Field(
+        10, ge=1, description="Kept output of one attempt, MiB: the first and last half."
+    )
     artifact_limit_mb: int = Field(64, ge=0, description="Kept artifacts of one attempt, MiB.")
 
     # ---- how much at once
@@ -80,12 +90,16 @@ class Settings(BaseSettings):
     git_http_hosts: CommaList = Field(
         (), description="host or host:port whose repositories may be fetched over plain http."
     )
-    git_ssh_hosts: CommaList = Field((), description="host or host:port whose repositories may be fetched over ssh.")
+    git_ssh_hosts: CommaList = Field(
+        (), description="host or host:port whose repositories may be fetched over ssh."
+    )
     index_url: str | None = Field(
-        None, description="Package index for builds; unset means what pip and uv are set to, else the public one."
+        None,
+        description="Package index for builds; unset means what pip and uv are set to, else the public one.",
     )
     index_hosts: CommaList = Field(
-        ("pypi.org", "files.pythonhosted.org"), description="Hosts that a build may reach besides the index's own."
+        ("pypi.org", "files.pythonhosted.org"),
+        description="Hosts that a build may reach besides the index's own.",
     )
     egress_allow_private: CommaList = Field(
         (), description="host:port that may be reached although the address is private or loopback."
@@ -95,7 +109,9 @@ class Settings(BaseSettings):
     )
 
     # ---- retention
-    idempotency_hours: float = Field(24, gt=0, description="How long an Idempotency-Key is remembered, hours.")
+    idempotency_hours: float = Field(
+        24, gt=0, description="How long an Idempotency-Key is remembered, hours."
+    )
     keep_runs_days: float = Field(90, gt=0, description="How long ended runs are kept, days.")
 
     @field_validator("git_http_hosts", "git_ssh_hosts", "index_hosts", "egress_allow_private", mode="before")

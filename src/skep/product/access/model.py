@@ -86,3 +86,18 @@ class AuditEntry:
     result: str = "ok"
     details: Mapping[str, Any] = field(default_factory=dict[str, Any])
     address: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeptAnswer:
+    """What a creating request was answered, kept under its Idempotency-Key."""
+
+    token_id: TokenId
+    path: str
+    key: str
+    #: SHA-256 of the request's body: another body under the same key is refused.
+    body_digest: str
+    status: int
+    #: The answer's JSON text.
+    body: str
+    created_ms: int

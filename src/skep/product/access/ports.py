@@ -4,7 +4,7 @@ from typing import Protocol
 
 from skep.kernel.database import Tx
 from skep.kernel.paging import Page, PageQuery
-from skep.product.access.model import AuditEntry, Project, ProjectId, Token, TokenId
+from skep.product.access.model import AuditEntry, KeptAnswer, Project, ProjectId, Token, TokenId
 
 
 class AccessStore(Protocol):
@@ -56,4 +56,20 @@ class AuditStore(Protocol):
 
     def entries(self, tx: Tx, project_id: ProjectId | None, query: PageQuery) -> Page[AuditEntry]:
         """List lines, newest first; `query.q` looks in action, resource and principal."""
+        ...
+
+
+class IdempotencyStore(Protocol):
+    """Answers kept by Idempotency-Key, written in the transaction of the effect that they answer."""
+
+    def get(self, tx: Tx, token_id: TokenId, path: str, key: str) -> KeptAnswer | None:
+        """Return the kept answer."""
+        ...
+
+    def put(self, tx: Tx, answer: KeptAnswer) -> None:
+        """Keep an answer; `ConflictError(code="idempotency_in_flight")` if the key has one already."""
+        ...
+
+    def prune(self, tx: Tx, *, before_ms: int, limit: int) -> int:
+        """Delete answers kept before *before_ms*; return how many."""
         ...

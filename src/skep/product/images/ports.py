@@ -4,7 +4,16 @@ from typing import Protocol
 
 from skep.kernel.database import Tx
 from skep.kernel.paging import Page, PageQuery
-from skep.product.images.model import Build, BuildId, Image, ImageId, Recognised, SourceListing, Upload, UploadId
+from skep.product.images.model import (
+    Build,
+    BuildId,
+    Image,
+    ImageId,
+    Recognised,
+    SourceListing,
+    Upload,
+    UploadId,
+)
 from skep.product.sandboxes.model import LayerId
 
 

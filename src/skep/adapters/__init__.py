@@ -1,0 +1,1 @@
+"""What Skep stands on: implementations of the product's ports."""

@@ -1,0 +1,1 @@
+"""What makes sandboxes: a folder each, with the same files."""

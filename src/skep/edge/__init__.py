@@ -1,0 +1,1 @@
+"""How the world reaches Skep: translate, call a service, translate back."""

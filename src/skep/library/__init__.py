@@ -1,0 +1,1 @@
+"""What ships with Skep but anyone could have written."""

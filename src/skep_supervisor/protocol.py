@@ -1,0 +1,58 @@
+"""The one definition of what is said between Skep and the supervisor inside a sandbox.
+
+A connection is a Unix stream. Both sides send frames:
+
+    u32 header length (big endian) | u32 payload length | header (JSON, UTF-8) | payload (bytes)
+
+The caller sends one request frame and reads answer frames until one with `"end": true`; then the
+connection may be used again. Everything that the supervisor says is untrusted: lengths are bounded.
+
+Requests (`op`):
+
+    hello                                  -> {"version": 1, "sandbox": str, "commands": {id: STATE}}
+    exec   id argv env cwd user timeout_s grace_s
+                                           -> {"state": STATE}; starting an id again changes nothing
+    output id offset                       -> frames {"offset": n, "next": m} with payload = spool bytes from
+                                              `offset` on, as they come; last {"end": true, "state": STATE}
+    wait   id                              -> {"state": STATE} when the command is over
+    signal id number                       -> {} ; to all processes of the command; TERM is followed by KILL
+    killall                                -> {} ; every process of the agent's users, none of the supervisor's
+    put    path mode (payloads follow: frames {"more": true} ... {"more": false})  -> {"size": n}
+    get    path limit                      -> frames with payload; last {"end": true, "size": n}
+    list   path limit                      -> {"entries": [[path, size, mode, kind], ...]}; kind: f, d, l, o
+    Errors: {"end": true, "error": CODE, "message": str}; CODE in ERROR_CODES
+
+STATE: {"running": bool, "started_at_ms": int, "duration_s": float, "reason": str, "code": int|null,
+        "signal": int|null, "truncated": bool, "message": str}; `reason` as in `Reason`, "" while it runs.
+
+The spool of a command holds records, appended as output comes:
+
+    u8 stream (1 stdout, 2 stderr, 3 note) | u64 time (ms since 1970, big endian) | u32 length | bytes
+
+When the limit is passed, the first half is kept as it came; the last half is appended when the command
+ends, behind a note that says how many bytes were left out. Spool file: `<spool>/<id>.out`; the final STATE:
+`<spool>/<id>.exit` (JSON, written to a temporary name, then renamed).
+"""
+
+from typing import Final
+
+VERSION: Final = 1
+MAX_HEADER: Final = 1 << 20
+MAX_PAYLOAD: Final = 1 << 18
+FRAME: Final = "!II"
+RECORD: Final = "!BQI"
+STDOUT: Final = 1
+STDERR: Final = 2
+NOTE: Final = 3
+
+ERROR_CODES: Final = (
+    "bad_request",
+    "not_found",
+    "too_large",
+    "not_started",
+    "no_space",
+    "denied",
+    "internal",
+)
+#: Reasons as in `skep.product.sandboxes.model.ExitReason`, as far as the supervisor can know them.
+REASONS: Final = ("exited", "signaled", "timed_out", "not_started")
