@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 
 
@@ -32,7 +32,7 @@ class Hub:
             loop.call_soon_threadsafe(self._wake, topic)
 
     @contextmanager
-    def subscribe(self, topic: str) -> Iterator[asyncio.Event]:
+    def subscribe(self, topic: str) -> Generator[asyncio.Event]:
         """Give an event that is set at each notification; clear it *before* looking at the state."""
         event = asyncio.Event()
         self._waiting[topic].add(event)

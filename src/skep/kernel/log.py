@@ -3,7 +3,7 @@
 import json
 import logging
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime
@@ -67,7 +67,7 @@ def configure(level: str, redactor: Redactor, stream: TextIO = sys.stderr) -> No
 
 
 @contextmanager
-def with_request_id(value: str) -> Iterator[None]:
+def with_request_id(value: str) -> Generator[None]:
     """Name the request that everything logged inside belongs to."""
     token = request_id.set(value)
     try:

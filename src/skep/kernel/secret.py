@@ -23,7 +23,10 @@ class Secret(Generic[T]):
     __str__ = __repr__
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Secret) and bool(self._value == other._value)  # pyright: ignore[reportUnknownMemberType]
+        if not isinstance(other, Secret):
+            return NotImplemented
+        theirs: Secret[object] = other  # pyright: ignore[reportUnknownVariableType]
+        return self._value == theirs.reveal()
 
     def __hash__(self) -> int:
         return hash(self._value)

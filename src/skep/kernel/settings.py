@@ -35,24 +35,16 @@ class Settings(BaseSettings):
     )
 
     # ---- where and how the server listens
-    host: str = Field(
-        "127.0.0.1", description="Address to listen on; anything but loopback must be asked for."
-    )
+    host: str = Field("127.0.0.1", description="Address to listen on; anything but loopback must be asked for.")
     port: int = Field(8080, ge=0, le=65535, description="Port to listen on; 0 takes any free one.")
-    tls_cert: Path | None = Field(
-        None, description="Certificate chain (PEM); with `tls_key` the server speaks TLS."
-    )
+    tls_cert: Path | None = Field(None, description="Certificate chain (PEM); with `tls_key` the server speaks TLS.")
     tls_key: Path | None = Field(None, description="Private key (PEM) of `tls_cert`.")
     log_level: str = Field("info", description="debug, info, warning or error.")
 
     # ---- where things are kept
     data_dir: Path = Field(default_factory=_default_data_dir, description="Folder that holds everything.")
-    database_url: SecretStr | None = Field(
-        None, description="postgresql://...; unset means SQLite in the data folder."
-    )
-    run_dir: Path = Field(
-        Path("/run/skep"), description="Folder for sockets and mounts; gone after a reboot."
-    )
+    database_url: SecretStr | None = Field(None, description="postgresql://...; unset means SQLite in the data folder.")
+    run_dir: Path = Field(Path("/run/skep"), description="Folder for sockets and mounts; gone after a reboot.")
     server_user: str = Field("skep", description="User that the server becomes when it is started by root.")
 
     # ---- limits of one run, unless the agent says otherwise
@@ -67,9 +59,7 @@ class Settings(BaseSettings):
     max_timeout_s: float = Field(
         86400, gt=0, description="The longest wall-clock limit that may be asked for, seconds."
     )
-    output_limit_mb: int = Field(
-        10, ge=1, description="Kept output of one attempt, MiB: the first and last half."
-    )
+    output_limit_mb: int = Field(10, ge=1, description="Kept output of one attempt, MiB: the first and last half.")
     artifact_limit_mb: int = Field(64, ge=0, description="Kept artifacts of one attempt, MiB.")
 
     # ---- how much at once
@@ -90,9 +80,7 @@ class Settings(BaseSettings):
     git_http_hosts: CommaList = Field(
         (), description="host or host:port whose repositories may be fetched over plain http."
     )
-    git_ssh_hosts: CommaList = Field(
-        (), description="host or host:port whose repositories may be fetched over ssh."
-    )
+    git_ssh_hosts: CommaList = Field((), description="host or host:port whose repositories may be fetched over ssh.")
     index_url: str | None = Field(
         None,
         description="Package index for builds; unset means what pip and uv are set to, else the public one.",
@@ -109,9 +97,7 @@ class Settings(BaseSettings):
     )
 
     # ---- retention
-    idempotency_hours: float = Field(
-        24, gt=0, description="How long an Idempotency-Key is remembered, hours."
-    )
+    idempotency_hours: float = Field(24, gt=0, description="How long an Idempotency-Key is remembered, hours.")
     keep_runs_days: float = Field(90, gt=0, description="How long ended runs are kept, days.")
 
     @field_validator("git_http_hosts", "git_ssh_hosts", "index_hosts", "egress_allow_private", mode="before")

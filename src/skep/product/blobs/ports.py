@@ -29,9 +29,7 @@ class BlobStore(Protocol):
 class LogStore(Protocol):
     """Append-only framed logs; a torn last frame (after a crash) is cut off when the log is opened again."""
 
-    async def append(
-        self, log_id: LogId, stream: str, at_ms: int, data: bytes, source_offset: int
-    ) -> LogPosition:
+    async def append(self, log_id: LogId, stream: str, at_ms: int, data: bytes, source_offset: int) -> LogPosition:
         """Add a frame. *source_offset*: how far the source was read with it, to go on there after a crash."""
         ...
 

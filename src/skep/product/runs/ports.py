@@ -51,9 +51,7 @@ class RunStore(Protocol):
         """Return the attempt of this id."""
         ...
 
-    def append_event(
-        self, tx: Tx, run_id: RunId, at_ms: int, type_: str, data: dict[str, object]
-    ) -> RunEvent:
+    def append_event(self, tx: Tx, run_id: RunId, at_ms: int, type_: str, data: dict[str, object]) -> RunEvent:
         """Add an event with the next `seq`."""
         ...
 

@@ -83,9 +83,7 @@ class Output(Protocol):
 class Files(Protocol):
     """Extra: files, read and written as the agent's user, so that its links lead it nowhere new."""
 
-    async def put(
-        self, handle: Handle, path: str, data: bytes | AsyncIterator[bytes], *, mode: int = 0o600
-    ) -> None:
+    async def put(self, handle: Handle, path: str, data: bytes | AsyncIterator[bytes], *, mode: int = 0o600) -> None:
         """Write a file at the absolute *path*, making its folders; replaces one that is there."""
         ...
 
