@@ -1,0 +1,57 @@
+"""Health, version, doctor."""
+
+from typing import Any
+
+from pydantic import Field
+
+from skep.edge.wire.common import Answer
+
+
+class Health(Answer):
+    """`GET /health` and `/healthz`: the server answers; in the shapes of two dialects at once."""
+
+    success: bool = True
+    message: str = "ok"
+    data: dict[str, Any]
+    status: str = "ok"
+
+
+class Ready(Answer):
+    """`GET /readyz`: 200 when every part answers, else 503."""
+
+    #: "ok" or "unavailable".
+    status: str
+    #: Part -> "ok", or what is the matter.
+    checks: dict[str, str]
+
+
+class VersionInfo(Answer):
+    """`GET /api/v1/version`."""
+
+    name: str = "skep"
+    version: str
+    api: str = "v1"
+    python: str
+
+
+class FindingView(Answer):
+    """One thing that the doctor saw."""
+
+    #: Stable; for programs.
+    code: str
+    #: "ok", "info", "warning" or "error".
+    level: str
+    message: str
+    hint: str = ""
+    #: True if `POST /doctor/repair` mends it.
+    repairable: bool = False
+
+
+class DoctorReport(Answer):
+    """`GET /doctor` and `POST /doctor/repair`."""
+
+    #: False when any finding is an error.
+    ok: bool
+    findings: list[FindingView]
+    #: What a repair did, in words.
+    repaired: list[str] = Field(default_factory=list[str])
