@@ -35,12 +35,12 @@ class VersionInfo(Answer):
 
 
 class FindingView(Answer):
-    """One thing that the doctor saw."""
+    """One thing that the doctor looked at."""
 
-    #: Stable; for programs.
-    code: str
-    #: "ok", "info", "warning" or "error".
+    #: "ok", "warning" or "error".
     level: str
+    #: "database", "isolation", "leftovers", "disk", ...
+    area: str
     message: str
     hint: str = ""
     #: True if `POST /doctor/repair` mends it.
@@ -53,5 +53,5 @@ class DoctorReport(Answer):
     #: False when any finding is an error.
     ok: bool
     findings: list[FindingView]
-    #: What a repair did, in words.
+    #: What a repair removed, in words.
     repaired: list[str] = Field(default_factory=list[str])

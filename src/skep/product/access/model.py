@@ -66,6 +66,8 @@ class Principal:
     scopes: frozenset[Scope]
     #: True if the token is good for every project.
     everywhere: bool = False
+    #: Where the call came from, for the audit log.
+    address: str = ""
 
     def may(self, scope: Scope) -> bool:
         """Tell whether the principal holds *scope*."""

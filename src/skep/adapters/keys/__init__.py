@@ -1,0 +1,1 @@
+"""The installation's key: a file, and what is sealed with it."""
