@@ -3,10 +3,10 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
-from typing import Any, NewType
+from enum import Enum, StrEnum
+from typing import Any, Final, NewType
 
-from skep.product.images.model import BuildId, ImageId, Source
+from skep.product.images.model import Build, BuildId, ImageId, Source
 from skep.product.sandboxes.model import Isolation
 
 AgentId = NewType("AgentId", str)
@@ -100,3 +100,66 @@ class AgentStatus(StrEnum):
     READY = "ready"
     #: It has none, and the last build failed.
     BROKEN = "broken"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentView:
+    """An agent as it is shown: what is stored, and what follows from it."""
+
+    agent: Agent
+    status: AgentStatus
+    #: What runs now.
+    version: Version | None = None
+    #: The latest build.
+    build: Build | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewAgent:
+    """What somebody says who makes an agent."""
+
+    source: Source
+    #: "" means: taken from the source, and made unique.
+    name: str = ""
+    title: str = ""
+    kind: Kind = Kind.JOB
+    config: AgentConfig = field(default_factory=AgentConfig)
+
+
+class Keep(Enum):
+    """Stands for "leave it as it is" where None is a value of its own."""
+
+    KEEP = "keep"
+
+
+KEEP: Final = Keep.KEEP
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentChange:
+    """What somebody wants changed; None means: as it is."""
+
+    name: str | None = None
+    title: str | None = None
+    #: What the next build takes; it does not begin one.
+    source: Source | None = None
+    command: tuple[str, ...] | None = None
+    env: Mapping[str, str] | None = None
+    secrets: tuple[str, ...] | None = None
+    env_from_secret: Mapping[str, str] | None = None
+    resources: Resources | None = None
+    isolation: Isolation | None = None
+    egress: tuple[str, ...] | None = None
+    inputs_schema: Mapping[str, Any] | Keep | None = KEEP
+    max_attempts: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentLimits:
+    """What an agent may ask for at the most."""
+
+    max_cpus: float = 16
+    max_memory_mb: int = 16384
+    max_disk_mb: int = 16384
+    max_pids: int = 4096
+    max_timeout_s: float = 86400

@@ -4,8 +4,9 @@ from typing import Protocol
 
 from skep.kernel.database import Tx
 from skep.kernel.paging import Page, PageQuery
+from skep.product.access.model import Principal
 from skep.product.agents.model import Agent, AgentId, Version, VersionId
-from skep.product.images.model import Failure
+from skep.product.images.model import Build, BuildId, Failure, Source
 
 
 class AgentStore(Protocol):
@@ -57,4 +58,20 @@ class VersionListener(Protocol):
 
     def build_failed(self, tx: Tx, agent: Agent, failure: Failure) -> None:
         """A build ended without an image, and the agent has no version."""
+        ...
+
+    def agent_removed(self, tx: Tx, agent: Agent) -> None:
+        """The agent was removed; nothing of it may go on."""
+        ...
+
+
+class Builds(Protocol):
+    """What an agent needs of the builds; `ImageService` is it."""
+
+    def begin(self, tx: Tx, *, project_id: str, agent_id: str, source: Source, command: tuple[str, ...]) -> Build:
+        """Insert a build and enqueue its work; raises `InvalidError` for a source that can never be fetched."""
+        ...
+
+    async def cancel(self, principal: Principal, build_id: BuildId) -> Build:
+        """End the build, soon."""
         ...
