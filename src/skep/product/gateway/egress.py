@@ -1,0 +1,226 @@
+"""The proxy behind a sandbox's door: it reads where a connection is to go, asks the policy, and passes bytes on.
+
+A name is resolved once; each address is judged; a judged address is dialled. Nothing in here decides: that
+is `policy`'s. Nothing from a sandbox is buffered beyond the limits in `EgressLimits`.
+"""
+
+import asyncio
+import socket
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from ipaddress import ip_address
+
+from skep.kernel.clock import Clock
+from skep.kernel.errors import InvalidError
+from skep.product.gateway import head as heads
+from skep.product.gateway.forward import Outgoing, RefusedError, forward
+from skep.product.gateway.model import ConnectionRecord, Policy
+from skep.product.gateway.policy import decide, decide_address
+from skep.product.gateway.ports import Recorder, Resolver
+from skep.product.gateway.relay import Budget, LimitPassedError, Pair, tunnel
+
+_REFUSED_HINT = "Ask the operator of this Skep, or name the host in the agent's `egress`."
+
+
+_LINGER_S = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EgressLimits:
+    """What one door may use."""
+
+    connections: int = 128
+    #: For the whole request head to arrive.
+    head_timeout_s: float = 15.0
+    #: For resolving and dialling.
+    connect_timeout_s: float = 15.0
+    #: Without a byte in either direction.
+    idle_timeout_s: float = 120.0
+    #: Over all connections, from the outside in; None means none.
+    bytes_down: int | None = None
+    #: Over all connections, from the sandbox out; None means none.
+    bytes_up: int | None = None
+
+
+@dataclass(slots=True)
+class _Exchange:
+    """What is known so far of one connection."""
+
+    budget: Budget
+    host: str = ""
+    port: int = 0
+    address: str = ""
+    allowed: bool = False
+    reason: str = ""
+    over_limit: bool = False
+
+
+class EgressProxy:
+    """Serves CONNECT and plain absolute-form HTTP on the doors it is given; one per sandbox."""
+
+    def __init__(
+        self, policy: Policy, resolver: Resolver, recorder: Recorder, clock: Clock, limits: EgressLimits | None = None
+    ) -> None:
+        #: May be replaced at any time; a connection is judged by the policy of the moment it is asked for.
+        self.policy = policy
+        self._resolver = resolver
+        self._recorder = recorder
+        self._clock = clock
+        self._limits = limits or EgressLimits()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._total = Budget(self._limits.bytes_up, self._limits.bytes_down)
+
+    def renew(self, policy: Policy, *, bytes_down: int | None = None) -> None:
+        """Put another policy in force, with a fresh count of bytes."""
+        self.policy = policy
+        self._total = Budget(self._limits.bytes_up, bytes_down)
+
+    @asynccontextmanager
+    async def serving(self, listener: socket.socket) -> AsyncGenerator[None]:
+        """Serve *listener* until the block is left; then every connection is cut."""
+        server = await asyncio.start_server(self._accept, sock=listener, limit=heads.MAX_HEAD)
+        try:
+            yield
+        finally:
+            server.close()
+            for task in list(self._tasks):
+                task.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+            await server.wait_closed()
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
+        try:
+            await self._serve(reader, writer)
+        except asyncio.CancelledError:
+            # `serving` is being left; asyncio's stream protocol would report the cancellation as an error.
+            writer.transport.abort()
+        finally:
+            self._tasks.discard(task)
+            writer.close()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        started = self._clock.monotonic()
+        exchange = _Exchange(budget=self._total.part())
+        try:
+            await self._exchange(exchange, reader, writer)
+        except RefusedError as refused:
+            exchange.reason = refused.reason
+            await _answer(reader, writer, refused)
+        except LimitPassedError as error:
+            exchange.over_limit, exchange.reason = True, str(error)
+        except (OSError, TimeoutError, EOFError, heads.BadHeadError) as error:
+            exchange.reason = exchange.reason or f"broken off: {error or type(error).__name__}"
+        finally:
+            self._recorder(
+                ConnectionRecord(
+                    host=exchange.host,
+                    port=exchange.port,
+                    allowed=exchange.allowed,
+                    reason=exchange.reason,
+                    address=exchange.address,
+                    bytes_up=exchange.budget.up,
+                    bytes_down=exchange.budget.down,
+                    duration_s=self._clock.monotonic() - started,
+                    over_limit=exchange.over_limit,
+                )
+            )
+
+    async def _exchange(self, exchange: _Exchange, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if len(self._tasks) > self._limits.connections:
+            raise RefusedError("503 Service Unavailable", f"more than {self._limits.connections} connections at once")
+        head = await self._read_head(reader)
+        if head.get(b"origin") is not None:
+            raise RefusedError("403 Forbidden", "a web page may not use this proxy")
+        try:
+            if head.method == b"CONNECT":
+                exchange.host, exchange.port = heads.connect_target(head)
+                path = None
+            else:
+                exchange.host, exchange.port, path = heads.absolute_target(head)
+            framing = heads.request_framing(head)
+        except (InvalidError, heads.BadHeadError) as error:
+            raise RefusedError("400 Bad Request", error.message) from error
+        upstream = await self._dial(exchange)
+        try:
+            if path is None:
+                writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
+                await tunnel((reader, writer), upstream, exchange.budget, self._limits.idle_timeout_s)
+            else:
+                request = heads.forwarded_request(head, exchange.host, exchange.port, path)
+                await forward(
+                    (reader, writer),
+                    upstream,
+                    Outgoing(method=head.method, head=request, framing=framing),
+                    exchange.budget,
+                    self._limits.idle_timeout_s,
+                )
+        finally:
+            upstream[1].transport.abort() if exchange.over_limit else upstream[1].close()
+
+    async def _read_head(self, reader: asyncio.StreamReader) -> heads.RequestHead:
+        try:
+            async with asyncio.timeout(self._limits.head_timeout_s):
+                data = await reader.readuntil(b"\r\n\r\n")
+            return heads.parse_request(data)
+        except asyncio.LimitOverrunError as error:
+            raise RefusedError("431 Request Header Fields Too Large", "the request's head is too long") from error
+        except TimeoutError as error:
+            raise RefusedError("408 Request Timeout", "the request's head did not arrive in time") from error
+        except heads.BadHeadError as error:
+            raise RefusedError("400 Bad Request", error.message) from error
+
+    async def _dial(self, exchange: _Exchange) -> Pair:
+        host, port, policy = exchange.host, exchange.port, self.policy
+        decision = decide(policy, host, port)
+        if not decision.allowed:
+            raise RefusedError("403 Forbidden", decision.reason, _REFUSED_HINT)
+        try:
+            async with asyncio.timeout(self._limits.connect_timeout_s):
+                addresses = await self._resolve(host, port)
+                judged = [(address, decide_address(policy, host, port, address)) for address in addresses]
+                refused = [verdict.reason for _, verdict in judged if not verdict.allowed]
+                if len(refused) == len(judged):
+                    raise RefusedError("403 Forbidden", refused[0])
+                exchange.allowed = True
+                return await self._connect(exchange, [address for address, verdict in judged if verdict.allowed])
+        except TimeoutError as error:
+            raise RefusedError("504 Gateway Timeout", f"{host}:{port} did not answer in time") from error
+
+    async def _resolve(self, host: str, port: int) -> list[str]:
+        with suppress(ValueError):
+            return [str(ip_address(host))]
+        addresses = await self._resolver.resolve(host, port)
+        if not addresses:
+            raise RefusedError("502 Bad Gateway", f"the name {host} is not known")
+        return addresses
+
+    async def _connect(self, exchange: _Exchange, addresses: list[str]) -> Pair:
+        failure = ""
+        for address in addresses:
+            try:
+                # An address, never the name: a second resolution could answer something else.
+                pair = await asyncio.open_connection(address, exchange.port, limit=heads.MAX_HEAD)
+            except OSError as error:
+                failure = f"{exchange.host}:{exchange.port} cannot be reached: {error.strerror or error}"
+                continue
+            exchange.address = address
+            return pair
+        raise RefusedError("502 Bad Gateway", failure)
+
+
+async def _answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, refused: RefusedError) -> None:
+    text = f"Skep: {refused.reason}.\n" + (f"{refused.hint}\n" if refused.hint else "")
+    body = text.encode()
+    head = f"HTTP/1.1 {refused.status}\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: {len(body)}\r\n"
+    with suppress(OSError, TimeoutError):
+        async with asyncio.timeout(_LINGER_S):
+            writer.write(head.encode("ascii") + b"Connection: close\r\n\r\n" + body)
+            await writer.drain()
+            writer.write_eof()
+            # Closing with unread bytes would reset the connection and destroy the answer on its way.
+            while await reader.read(heads.MAX_HEAD):
+                pass
