@@ -1,0 +1,17 @@
+"""The few places where the two databases speak differently."""
+
+from typing import Any, Literal
+
+from sqlalchemy import Table, bindparam
+from sqlalchemy.dialects import postgresql, sqlite
+
+#: SQLite 3.35 or later (RETURNING), PostgreSQL 14 or later.
+Dialect = Literal["sqlite", "postgresql"]
+
+
+def insert_new(dialect: Dialect, table: Table) -> Any:
+    """Build an INSERT of all columns that leaves a row that is there already, and then counts 0 rows."""
+    values = {column.name: bindparam(column.name) for column in table.columns}
+    if dialect == "sqlite":
+        return sqlite.insert(table).values(values).on_conflict_do_nothing()
+    return postgresql.insert(table).values(values).on_conflict_do_nothing()

@@ -1,0 +1,54 @@
+"""One store per noun: rows to models and back; a store decides nothing."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from skep.adapters.storage.dialect import Dialect
+from skep.adapters.storage.stores.access import SqlAccessStore, SqlAuditStore, SqlIdempotencyStore
+from skep.adapters.storage.stores.agents import SqlAgentStore
+from skep.adapters.storage.stores.images import SqlImageStore
+from skep.adapters.storage.stores.nodes import SqlNodeStore
+from skep.adapters.storage.stores.runs import SqlRunStore
+from skep.adapters.storage.stores.sandboxes import SqlSandboxStore
+from skep.adapters.storage.stores.secrets import SqlSecretStore
+from skep.adapters.storage.stores.work import SqlWorkStore
+from skep.product.access.ports import AccessStore, AuditStore, IdempotencyStore
+from skep.product.agents.ports import AgentStore
+from skep.product.images.ports import ImageStore
+from skep.product.nodes.ports import NodeStore
+from skep.product.runs.ports import RunStore
+from skep.product.sandboxes.ports import SandboxStore
+from skep.product.secrets.ports import SecretStore
+from skep.product.work.ports import WorkStore
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stores:
+    """A store for each noun; they hold no state and may be shared."""
+
+    access: AccessStore
+    audit: AuditStore
+    idempotency: IdempotencyStore
+    secrets: SecretStore
+    nodes: NodeStore
+    sandboxes: SandboxStore
+    images: ImageStore
+    agents: AgentStore
+    runs: RunStore
+    work: WorkStore
+
+
+def make_stores(dialect: Dialect, now_ms: Callable[[], int]) -> Stores:
+    """Make the stores for a database of this *dialect*; *now_ms* is the clock of work on SQLite."""
+    return Stores(
+        access=SqlAccessStore(),
+        audit=SqlAuditStore(),
+        idempotency=SqlIdempotencyStore(dialect),
+        secrets=SqlSecretStore(),
+        nodes=SqlNodeStore(),
+        sandboxes=SqlSandboxStore(),
+        images=SqlImageStore(),
+        agents=SqlAgentStore(),
+        runs=SqlRunStore(),
+        work=SqlWorkStore(dialect, now_ms),
+    )

@@ -1,0 +1,57 @@
+"""Rows of agents and their versions."""
+
+from sqlalchemy import bindparam, func, select
+
+from skep.adapters.storage.mapper import Mapper, on
+from skep.adapters.storage.tables import agents, versions
+from skep.kernel.database import Tx
+from skep.kernel.paging import Page, PageQuery
+from skep.product.agents.model import Agent, AgentId, Version, VersionId
+
+
+class SqlAgentStore:
+    """Implements `agents.ports.AgentStore`."""
+
+    def __init__(self) -> None:
+        self._agents = Mapper(agents, Agent)
+        self._versions = Mapper(versions, Version)
+        self._living = agents.c.removed_ms.is_(None)
+        self._by_name = self._agents.by("project_id", "name").where(self._living)
+        self._last_number = select(func.max(versions.c.number)).where(versions.c.agent_id == bindparam("agent_id"))
+
+    def insert(self, tx: Tx, agent: Agent) -> None:
+        """Add an agent; `ConflictError(code="name_taken")` if a living agent of the project has the name."""
+        self._agents.insert(tx, agent)
+
+    def save(self, tx: Tx, agent: Agent) -> None:
+        """Replace the agent's row (name clash as in `insert`)."""
+        self._agents.save(tx, agent)
+
+    def get(self, tx: Tx, agent_id: AgentId) -> Agent | None:
+        """Return the agent of this id, also a removed one."""
+        return self._agents.get(tx, agent_id)
+
+    def by_name(self, tx: Tx, project_id: str, name: str) -> Agent | None:
+        """Return the living agent of this name."""
+        return self._agents.first(tx, self._by_name, {"project_id": project_id, "name": name})
+
+    def all(self, tx: Tx, project_id: str, query: PageQuery) -> Page[Agent]:
+        """List the living agents of a project, newest first; `query.status` is derived and ignored here."""
+        where = (agents.c.project_id == project_id, self._living)
+        return self._agents.page(tx, query, *where, newest_first=True, search=("id", "name", "title"))
+
+    def insert_version(self, tx: Tx, version: Version) -> None:
+        """Add a version."""
+        self._versions.insert(tx, version)
+
+    def version(self, tx: Tx, version_id: VersionId) -> Version | None:
+        """Return the version of this id."""
+        return self._versions.get(tx, version_id)
+
+    def versions(self, tx: Tx, agent_id: AgentId, query: PageQuery) -> Page[Version]:
+        """List an agent's versions, newest first."""
+        return self._versions.page(tx, query, versions.c.agent_id == agent_id, newest_first=True)
+
+    def next_number(self, tx: Tx, agent_id: AgentId) -> int:
+        """Return the number that the next version gets."""
+        return (on(tx).execute(self._last_number, {"agent_id": agent_id}).scalar() or 0) + 1

@@ -1,0 +1,212 @@
+"""Rows of work. The claim's SQL stands in `claim.py`."""
+
+import json
+from collections.abc import Callable, Collection, Mapping
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    bindparam,
+    case,
+    delete,
+    func,
+    literal,
+    literal_column,
+    select,
+    update,
+)
+
+from skep.adapters.storage.claim import claim_statement
+from skep.adapters.storage.dialect import Dialect, insert_new
+from skep.adapters.storage.mapper import Mapper, on
+from skep.adapters.storage.tables import work
+from skep.kernel.database import Tx
+from skep.kernel.errors import FencedError
+from skep.product.work.model import Lease, NewWork, WorkId, WorkItem, WorkState
+
+_MAX_KEYS = 3
+_QUEUED, _LEASED, _DONE, _DEAD = (
+    state.value for state in (WorkState.QUEUED, WorkState.LEASED, WorkState.DONE, WorkState.DEAD)
+)
+#: The time as PostgreSQL's clock tells it *now*, not at the transaction's start.
+_CLOCK = "(extract(epoch from clock_timestamp()) * 1000)::bigint"
+
+
+class SqlWorkStore:
+    """Implements `work.ports.WorkStore`; with SQLite the time is *now_ms*'s, with PostgreSQL the database's."""
+
+    def __init__(self, dialect: Dialect, now_ms: Callable[[], int]) -> None:
+        self._ours = dialect == "sqlite"
+        self._now_ms = now_ms
+        self._items = Mapper(work, WorkItem)
+        self._enqueue = insert_new(dialect, work)
+        self._claim = claim_statement(dialect, [column.name for column in self._items.select.selected_columns])
+        now: ColumnElement[int] = (
+            bindparam("now_ms", type_=BigInteger) if self._ours else literal_column(_CLOCK, BigInteger)
+        )
+        self._clock = select(now)
+        self._build_holders_statements(now)
+        self._build_others_statements(now)
+
+    def _build_holders_statements(self, now: ColumnElement[int]) -> None:
+        c = work.c
+        held = (
+            c.id == bindparam("work_id"),
+            c.fence == bindparam("held_fence"),
+            c.owner == bindparam("held_by"),
+            c.state == _LEASED,
+        )
+        self._check = select(c.id).where(*held)
+        until = now + bindparam("lease_ms", type_=BigInteger)
+        self._heartbeat = update(work).where(*held).values(lease_until_ms=until).returning(c.cancel_requested)
+        self._finish = update(work).where(*held).values(state=_DONE, ended_ms=now, owner="", lease_until_ms=0)
+        used_up = c.attempts >= c.max_attempts
+        self._retry = (
+            update(work)
+            .where(*held)
+            .values(
+                state=case((used_up, _DEAD), else_=_QUEUED),
+                ended_ms=case((used_up, now), else_=literal(None, BigInteger)),
+                not_before_ms=bindparam("due_ms"),
+                last_error=bindparam("error"),
+                owner="",
+                lease_until_ms=0,
+            )
+            .returning(c.state)
+        )
+
+    def _build_others_statements(self, now: ColumnElement[int]) -> None:
+        c = work.c
+        this = (c.kind == bindparam("of_kind"), c.ref == bindparam("of_ref"))
+        self._cancel_held = update(work).where(*this, c.state == _LEASED).values(cancel_requested=True)
+        self._cancel_waiting = update(work).where(*this, c.state == _QUEUED).values(state=_DONE, ended_ms=now)
+        self._release = (
+            update(work)
+            .where(c.state == _LEASED, c.owner.in_(bindparam("owners", expanding=True)))
+            .values(state=_QUEUED, owner="", lease_until_ms=0)
+        )
+        self._counts = select(c.state, func.count()).group_by(c.state)
+        old = (
+            select(c.id)
+            .where(c.state == _DONE, c.ended_ms < bindparam("before_ms"))
+            .order_by(c.ended_ms)
+            .limit(bindparam("limit"))
+        )
+        self._prune = delete(work).where(c.id.in_(old))
+
+    def enqueue(self, tx: Tx, work: NewWork) -> None:
+        """Add a piece of work; a live one of the same (kind, ref) is left as it is."""
+        keys = (*work.keys, *("",) * (_MAX_KEYS - len(work.keys)))
+        on(tx).execute(
+            self._enqueue,
+            {
+                "id": work.id,
+                "kind": work.kind,
+                "ref": work.ref,
+                "project_id": work.project_id,
+                "node_id": work.node_id or "",
+                **{f"k{number}": key for number, key in enumerate(keys, 1)},
+                "lane": "\x1f".join((work.project_id, work.kind, work.node_id or "", *keys)),
+                "state": _QUEUED,
+                "fence": 0,
+                "attempts": 0,
+                "max_attempts": work.max_attempts,
+                "not_before_ms": work.not_before_ms,
+                "lease_until_ms": 0,
+                "owner": "",
+                "cancel_requested": False,
+                "last_error": "",
+                "created_ms": self._time(tx),
+                "ended_ms": None,
+            },
+        )
+
+    def claim(
+        self,
+        tx: Tx,
+        *,
+        kinds: Collection[str],
+        owner: str,
+        node_id: str,
+        lease_ms: int,
+        key_limits: Mapping[str, int],
+        default_key_limits: Mapping[str, int],
+    ) -> WorkItem | None:
+        """Take the next item that may be done now, or None: one statement."""
+        values = {
+            "kinds": json.dumps(list(kinds)),
+            "owner": owner,
+            "node_id": node_id,
+            "lease_ms": lease_ms,
+            "key_limits": json.dumps(dict(key_limits)),
+            "default_key_limits": json.dumps(dict(default_key_limits)),
+        }
+        row = on(tx).execute(self._claim, self._timed(values)).first()
+        return None if row is None else self._items.item(row)
+
+    def heartbeat(self, tx: Tx, lease: Lease, lease_ms: int) -> bool:
+        """Extend the lease; return whether a cancel is asked for; `FencedError` if the lease is lost."""
+        values = self._timed({**_held(lease), "lease_ms": lease_ms})
+        row = on(tx).execute(self._heartbeat, values).first()
+        if row is None:
+            raise _fenced(lease)
+        return bool(row[0])
+
+    def check(self, tx: Tx, lease: Lease) -> None:
+        """Raise `FencedError` unless *lease* is the newest and still leased."""
+        if on(tx).execute(self._check, _held(lease)).first() is None:
+            raise _fenced(lease)
+
+    def finish(self, tx: Tx, lease: Lease) -> None:
+        """Mark the item done; `FencedError` as in `check`."""
+        if on(tx).execute(self._finish, self._timed(_held(lease))).rowcount != 1:
+            raise _fenced(lease)
+
+    def retry(self, tx: Tx, lease: Lease, *, not_before_ms: int, error: str) -> bool:
+        """Put the item back (after `check`); False when its attempts are used up and it is dead now."""
+        values = self._timed({**_held(lease), "due_ms": not_before_ms, "error": error})
+        row = on(tx).execute(self._retry, values).first()
+        if row is None:
+            raise _fenced(lease)
+        return row[0] == _QUEUED
+
+    def request_cancel(self, tx: Tx, kind: str, ref: str) -> bool:
+        """Ask the holder to stop; True if somebody holds it. An item that only waits becomes done."""
+        values = {"of_kind": kind, "of_ref": ref}
+        if on(tx).execute(self._cancel_held, values).rowcount > 0:
+            return True
+        on(tx).execute(self._cancel_waiting, self._timed(values))
+        return False
+
+    def release_owner(self, tx: Tx, owners: Collection[str]) -> int:
+        """Give up all leases of owners that are known to be dead; return how many."""
+        return on(tx).execute(self._release, {"owners": list(owners)}).rowcount
+
+    def get(self, tx: Tx, work_id: WorkId) -> WorkItem | None:
+        """Return the item, if it exists."""
+        return self._items.get(tx, work_id)
+
+    def counts(self, tx: Tx) -> Mapping[str, int]:
+        """Return the number of items per state; a state without any is left out."""
+        return {state: count for state, count in on(tx).execute(self._counts)}  # noqa: C416  rows are no pairs
+
+    def prune(self, tx: Tx, *, before_ms: int, limit: int) -> int:
+        """Delete done items that ended before *before_ms*, at most *limit*; return how many."""
+        return on(tx).execute(self._prune, {"before_ms": before_ms, "limit": limit}).rowcount
+
+    def _timed(self, values: dict[str, Any]) -> dict[str, Any]:
+        if self._ours:
+            values["now_ms"] = self._now_ms()
+        return values
+
+    def _time(self, tx: Tx) -> int:
+        return self._now_ms() if self._ours else on(tx).execute(self._clock).scalar_one()
+
+
+def _held(lease: Lease) -> dict[str, Any]:
+    return {"work_id": lease.work_id, "held_fence": lease.fence, "held_by": lease.owner}
+
+
+def _fenced(lease: Lease) -> FencedError:
+    return FencedError(f"the lease on {lease.work_id} is lost")

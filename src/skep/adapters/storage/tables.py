@@ -1,0 +1,324 @@
+"""All tables, in one place. A change here needs a migration: a test compares the two on both databases.
+
+Times are milliseconds since 1970. On PostgreSQL the tables lie in the schema `skep` (each connection's search
+path); SQLite has no schema. Texts compare by their bytes on both, so that ids sort by time on both.
+"""
+
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Double,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
+from sqlalchemy.dialects.postgresql import TEXT
+
+SCHEMA = "skep"
+
+metadata = MetaData(
+    naming_convention={
+        "pk": "pk_%(table_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_name)s",
+    }
+)
+
+TEXT_TYPE = Text().with_variant(TEXT(collation="C"), "postgresql")
+
+
+def _id() -> Column[str]:
+    return Column("id", TEXT_TYPE, primary_key=True)
+
+
+def _text(name: str, *, nullable: bool = False) -> Column[str]:
+    return Column(name, TEXT_TYPE, nullable=nullable)
+
+
+def _json(name: str, *, nullable: bool = False) -> Column[str]:
+    """Make a column of JSON text: nothing is asked of it in SQL, and text keeps every value as it was."""
+    return Column(name, TEXT_TYPE, nullable=nullable, info={"json": True})
+
+
+def _ms(name: str, *, nullable: bool = False) -> Column[int]:
+    return Column(name, BigInteger, nullable=nullable)
+
+
+def _child_of(column: str, parent: str, *, primary_key: bool = False) -> Column[str]:
+    return Column(column, TEXT_TYPE, ForeignKey(parent), nullable=False, primary_key=primary_key)
+
+
+def _partial(name: str, *columns: str, where: str, unique: bool = False) -> Index:
+    condition = text(where)
+    return Index(name, *columns, unique=unique, sqlite_where=condition, postgresql_where=condition)
+
+
+def _table(name: str, *parts: Any) -> Table:
+    return Table(name, metadata, *parts)
+
+
+# ---- access
+projects = _table("projects", _id(), Column("name", TEXT_TYPE, nullable=False, unique=True), _ms("created_ms"))
+
+tokens = _table(
+    "tokens",
+    _id(),
+    Column("project_id", TEXT_TYPE, ForeignKey("projects.id"), nullable=True),
+    _text("name"),
+    _json("scopes"),
+    Column("digest", TEXT_TYPE, nullable=False, unique=True),
+    _ms("created_ms"),
+    _ms("expires_ms", nullable=True),
+    _ms("revoked_ms", nullable=True),
+    _ms("last_used_ms", nullable=True),
+    Index("ix_tokens_project", "project_id", "id"),
+)
+
+audit_entries = _table(
+    "audit_entries",
+    _id(),
+    _ms("at_ms"),
+    _text("project_id", nullable=True),
+    _text("principal"),
+    _text("action"),
+    _text("resource"),
+    _text("result"),
+    _json("details"),
+    _text("address"),
+    Index("ix_audit_entries_project", "project_id", "id"),
+)
+
+kept_answers = _table(
+    "kept_answers",
+    Column("token_id", TEXT_TYPE, primary_key=True),
+    Column("path", TEXT_TYPE, primary_key=True),
+    Column("key", TEXT_TYPE, primary_key=True),
+    _text("body_digest"),
+    Column("status", Integer, nullable=False),
+    _text("body"),
+    _ms("created_ms"),
+    Index("ix_kept_answers_created", "created_ms"),
+)
+
+# ---- secrets
+secrets = _table(
+    "secrets",
+    _id(),
+    _text("project_id"),
+    _text("name"),
+    Column("nonce", LargeBinary, nullable=False),
+    Column("ciphertext", LargeBinary, nullable=False),
+    _text("key_id"),
+    _ms("created_ms"),
+    _ms("updated_ms"),
+    UniqueConstraint("project_id", "name", name="uq_secrets_name"),
+    Index("ix_secrets_project", "project_id", "id"),
+)
+
+# ---- nodes
+nodes = _table(
+    "nodes",
+    _id(),
+    _text("name"),
+    _text("boot_id"),
+    _text("incarnation"),
+    _ms("heartbeat_ms"),
+    _ms("started_ms"),
+)
+
+# ---- sandboxes
+sandboxes = _table(
+    "sandboxes",
+    _id(),
+    _text("project_id"),
+    _text("node_id"),
+    _text("owner"),
+    _text("phase"),
+    _json("handle", nullable=True),
+    _ms("created_ms"),
+    Index("ix_sandboxes_node", "node_id", "id"),
+)
+
+# ---- images
+uploads = _table(
+    "uploads",
+    _id(),
+    _text("project_id"),
+    _text("blob_id"),
+    Column("size", BigInteger, nullable=False),
+    _text("sha256"),
+    _ms("created_ms"),
+    Index("ix_uploads_project", "project_id", "id"),
+)
+
+builds = _table(
+    "builds",
+    _id(),
+    _text("project_id"),
+    _text("agent_id"),
+    _json("source"),
+    _json("command"),
+    _text("status"),
+    _text("log_id"),
+    _text("node_id", nullable=True),
+    _text("sandbox_id", nullable=True),
+    Column("attempt", Integer, nullable=False),
+    _text("step"),
+    _text("image_id", nullable=True),
+    _text("commit"),
+    _json("recognised", nullable=True),
+    _json("failure", nullable=True),
+    Column("cancel_requested", Boolean, nullable=False),
+    _ms("created_ms"),
+    _ms("started_ms", nullable=True),
+    _ms("ended_ms", nullable=True),
+    Index("ix_builds_project", "project_id", "id"),
+    Index("ix_builds_agent", "agent_id", "id"),
+)
+
+images = _table(
+    "images",
+    _id(),
+    _text("project_id"),
+    _text("node_id"),
+    _json("layers"),
+    _text("base_fingerprint"),
+    _json("recognised"),
+    _text("source_digest"),
+    _text("commit"),
+    Column("size", BigInteger, nullable=False),
+    _ms("created_ms"),
+    Index("ix_images_node", "node_id"),
+)
+
+# ---- agents
+agents = _table(
+    "agents",
+    _id(),
+    _text("project_id"),
+    _text("name"),
+    _text("title"),
+    _text("kind"),
+    _json("source"),
+    _json("config"),
+    _text("version_id", nullable=True),
+    _text("build_id", nullable=True),
+    _ms("created_ms"),
+    _ms("updated_ms"),
+    _ms("removed_ms", nullable=True),
+    _partial("uq_agents_living_name", "project_id", "name", where="removed_ms IS NULL", unique=True),
+    _partial("ix_agents_living", "project_id", "id", where="removed_ms IS NULL"),
+)
+
+versions = _table(
+    "versions",
+    _id(),
+    _child_of("agent_id", "agents.id"),
+    _text("project_id"),
+    Column("number", Integer, nullable=False),
+    _text("image_id"),
+    _json("config"),
+    _ms("created_ms"),
+    UniqueConstraint("agent_id", "number", name="uq_versions_number"),
+    Index("ix_versions_agent", "agent_id", "id"),
+)
+
+# ---- runs
+runs = _table(
+    "runs",
+    _id(),
+    _text("project_id"),
+    _text("agent_id"),
+    _text("agent_name"),
+    _text("kind"),
+    _text("version_id", nullable=True),
+    _text("status"),
+    _json("inputs"),
+    Column("timeout_s", Double, nullable=True),
+    Column("cancel_requested", Boolean, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    _json("result", nullable=True),
+    Column("exit_code", Integer, nullable=True),
+    _json("failure", nullable=True),
+    _json("usage"),
+    _ms("created_ms"),
+    _ms("started_ms", nullable=True),
+    _ms("ended_ms", nullable=True),
+    Index("ix_runs_project", "project_id", "id"),
+    Index("ix_runs_agent", "agent_id", "id"),
+    _partial("ix_runs_unfinished", "project_id", "id", where="status IN ('queued', 'running', 'waiting')"),
+    _partial("ix_runs_awaiting", "agent_id", "id", where="version_id IS NULL AND status = 'queued'"),
+)
+
+attempts = _table(
+    "attempts",
+    _id(),
+    _child_of("run_id", "runs.id"),
+    Column("number", Integer, nullable=False),
+    _text("phase"),
+    _text("sandbox_id"),
+    _text("log_id"),
+    _text("node_id"),
+    _json("exit", nullable=True),
+    _ms("created_ms"),
+    _ms("started_ms", nullable=True),
+    _ms("ended_ms", nullable=True),
+    UniqueConstraint("run_id", "number", name="uq_attempts_number"),
+)
+
+run_events = _table(
+    "run_events",
+    _child_of("run_id", "runs.id", primary_key=True),
+    Column("seq", Integer, primary_key=True, autoincrement=False),
+    _ms("at_ms"),
+    _text("type"),
+    _json("data"),
+)
+
+artifacts = _table(
+    "artifacts",
+    _child_of("run_id", "runs.id", primary_key=True),
+    Column("path", TEXT_TYPE, primary_key=True),
+    _text("blob_id"),
+    Column("size", BigInteger, nullable=False),
+    _text("sha256"),
+)
+
+# ---- work
+work = _table(
+    "work",
+    _id(),
+    _text("kind"),
+    _text("ref"),
+    _text("project_id"),
+    _text("node_id"),
+    _text("k1"),
+    _text("k2"),
+    _text("k3"),
+    # All that decides whether an item may be claimed, in one value: a claim looks at one item of each lane.
+    _text("lane"),
+    _text("state"),
+    Column("fence", BigInteger, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("max_attempts", Integer, nullable=False),
+    _ms("not_before_ms"),
+    _ms("lease_until_ms"),
+    _text("owner"),
+    Column("cancel_requested", Boolean, nullable=False),
+    _text("last_error"),
+    _ms("created_ms"),
+    _ms("ended_ms", nullable=True),
+    _partial("uq_work_live", "kind", "ref", where="state IN ('queued', 'leased')", unique=True),
+    _partial("ix_work_queued", "lane", "id", where="state = 'queued'"),
+    _partial("ix_work_leased", "lease_until_ms", where="state = 'leased'"),
+    _partial("ix_work_done", "ended_ms", where="state = 'done'"),
+)
