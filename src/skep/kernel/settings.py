@@ -149,3 +149,13 @@ class Settings(BaseSettings):
     def keeper_socket(self) -> Path:
         """Where the keeper listens."""
         return self.instance_run_dir / "keeper.sock"
+
+
+def operator_index(settings: Settings) -> str | None:
+    """Return the package index for builds: the setting, else what uv and pip are set to; None is the public one."""
+    if settings.index_url:
+        return settings.index_url
+    for name in ("UV_DEFAULT_INDEX", "UV_INDEX_URL", "PIP_INDEX_URL"):
+        if value := os.environ.get(name):  # noqa: TID251  this is settings
+            return value.rpartition("=")[2] if name == "UV_DEFAULT_INDEX" and "=http" in value else value
+    return None

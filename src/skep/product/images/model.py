@@ -73,6 +73,8 @@ class SourceListing:
     texts: Mapping[str, str]
     #: SHA-256 over all paths, modes and contents.
     digest: str
+    #: SHA-256 of the content of each file that a framework or Skep looks into, however large.
+    hashes: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
 class Install(StrEnum):
@@ -121,6 +123,8 @@ class BuildPlan:
     steps: tuple[tuple[str, ...], ...]
     #: Environment of these commands.
     env: Mapping[str, str]
+    #: True if the project itself is installed: then its tree is sealed after the installing, which may write to it.
+    packaged: bool = False
 
 
 class BuildStatus(StrEnum):

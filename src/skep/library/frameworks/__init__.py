@@ -1,0 +1,34 @@
+"""How projects are recognised and started: the built-in frameworks, and those of other packages.
+
+Another package adds one by an entry point of the group `skep.frameworks` that names an instance.
+"""
+
+from collections.abc import Iterable
+from importlib.metadata import EntryPoint, entry_points
+
+from skep.library.frameworks.python import PythonFramework
+from skep.product.images.ports import Framework
+
+GROUP = "skep.frameworks"
+
+#: The one table of what ships with Skep.
+BUILT_IN: tuple[Framework, ...] = (PythonFramework(),)
+
+
+def load(foreign: Iterable[EntryPoint] | None = None) -> tuple[Framework, ...]:
+    """Return all frameworks in the order in which they are asked.
+
+    Args:
+        foreign: entry points of other packages; None means those that are installed.
+
+    Raises:
+        TypeError: an entry point names something that is no framework.
+    """
+    found: list[Framework] = list(BUILT_IN)
+    for point in entry_points(group=GROUP) if foreign is None else foreign:
+        framework = point.load()
+        for attribute in ("name", "order", "reads", "looks_for", "recognise"):
+            if not hasattr(framework, attribute):
+                raise TypeError(f"{point.value} is no framework: it has no {attribute}")
+        found.append(framework)
+    return tuple(sorted(found, key=lambda framework: framework.order))

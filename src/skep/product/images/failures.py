@@ -1,0 +1,134 @@
+"""What went wrong, in the user's terms. Pure; a program's own words are untrusted and only quoted."""
+
+import re
+
+from skep.product.images.model import Failure, GitSource
+from skep.product.sandboxes.model import Exit, ExitReason
+
+_MAX_QUOTE = 4000
+_SIZE_HINT = "Deploy a smaller repository or folder, or have the operator raise SKEP_SOURCE_LIMIT_MB."
+#: Escape sequences and other control characters, but for the line's end and the tab.
+_CONTROL = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+_NO_SPACE = "no space left on device"
+_MISSING_REF = ("couldn't find remote ref", "not our ref", "unadvertised object")
+
+
+class BuildFailedError(Exception):
+    """The build cannot succeed; carries what its owner is told."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure.message)
+        self.failure = failure
+
+
+def quote(words: str) -> str:
+    """Return a program's last *words*, printable and bounded."""
+    text = _CONTROL.sub("", words.replace("\r\n", "\n").replace("\r", "\n")).strip()
+    return text if len(text) <= _MAX_QUOTE else "..." + text[-_MAX_QUOTE:]
+
+
+def of_exit(exit_: Exit, words: str, *, oom_kills: int, memory_mb: int, disk_mb: int, limit_s: float) -> Failure | None:
+    """Say what stopped a command from outside: memory, disk, time; None if it failed by itself."""
+    if exit_.reason is ExitReason.TIMED_OUT:
+        return timed_out(limit_s)
+    if exit_.reason is ExitReason.OUT_OF_MEMORY or oom_kills:
+        return Failure(
+            code="out_of_memory",
+            message=f"The build used up its {memory_mb} MiB of memory.",
+            hint="Prefer wheels to building from source, or have the operator raise SKEP_BUILD_MEMORY_MB.",
+        )
+    if _NO_SPACE in words.lower():
+        return Failure(
+            code="disk_full",
+            message=f"The build used up its {disk_mb} MiB of disk.",
+            hint="Depend on less, or have the operator raise SKEP_BUILD_DISK_MB.",
+        )
+    return None
+
+
+def timed_out(limit_s: float, what: str = "The build") -> Failure:
+    """Say that the time was up."""
+    name = "SKEP_BUILD_TIMEOUT_S" if what == "The build" else "SKEP_GIT_TIMEOUT_S"
+    return Failure(
+        code="build_timed_out",
+        message=f"{what} took longer than {limit_s:g} seconds.",
+        hint=f"Have the operator raise {name}, or make it smaller.",
+    )
+
+
+def too_large(limit_mb: int, code: str = "source_too_large") -> Failure:
+    """Say that the source is over the limit."""
+    what = "repository" if code == "repository_too_large" else "source"
+    return Failure(code=code, message=f"The {what} is larger than {limit_mb} MiB.", hint=_SIZE_HINT)
+
+
+def of_fetch(words: str, source: GitSource) -> Failure:
+    """Say what git's last *words* mean."""
+    text = words.lower()
+    if any(sign in text for sign in _MISSING_REF):
+        return no_ref(source)
+    if any(sign in text for sign in ("could not read username", "authentication failed", "terminal prompts disabled")):
+        return Failure(
+            code="repository_unreachable",
+            message=f"The repository {source.url} is not there, or not public.",
+            hint="Check the address; a private repository can be deployed as a folder.",
+        )
+    return Failure(
+        code="repository_unreachable",
+        message=f"The repository {source.url} could not be fetched: {_last_line(words)}",
+        hint="Check the address, and that the host may be reached from this machine.",
+    )
+
+
+def no_ref(source: GitSource) -> Failure:
+    """Say that the repository does not have what was asked for."""
+    if source.ref is None:
+        return Failure(code="ref_not_found", message="The repository is empty.", hint="Push a commit, or name a ref.")
+    return Failure(
+        code="ref_not_found",
+        message=f"The repository has no branch, tag or commit {source.ref!r}.",
+        hint="Check the ref; a commit must be reachable from a branch or tag.",
+    )
+
+
+def no_path(path: str) -> Failure:
+    """Say that the folder asked for is not in the source."""
+    return Failure(
+        code="path_not_found",
+        message=f"The source has no folder {path!r}." if path else "The source is empty.",
+        hint="Check `path`: it is relative to the root of the source.",
+    )
+
+
+def of_install(words: str, refused: tuple[str, ...]) -> Failure:
+    """Say what uv's last *words* mean; *refused* names the hosts that the door did not let it reach."""
+    said = quote(words)
+    if "No solution found" in said:
+        start = said.index("No solution found")
+        return Failure(
+            code="dependencies_unresolvable",
+            message=f"The dependencies cannot be resolved: {said[start:]}",
+            hint="Change the versions that the project asks for.",
+        )
+    if "incompatible with the project's Python requirement" in said or "No interpreter found" in said:
+        return Failure(
+            code="python_unavailable", message=said.splitlines()[-1], hint="Use a machine whose Python fits."
+        )
+    hint = "The build's log has all that was said."
+    if refused:
+        hint = f"A build may reach the package index only; it also tried {', '.join(refused)}."
+    return Failure(code="install_failed", message=f"Installing the dependencies failed: {said}", hint=hint)
+
+
+def wants_everything(words: str, *, may_be_commit: bool) -> bool:
+    """Tell whether a failed shallow fetch may succeed as a whole one: git's *words* say why it failed."""
+    text = words.lower()
+    if "shallow" in text and "support" in text:
+        return True
+    return may_be_commit and any(sign in text for sign in _MISSING_REF)
+
+
+def _last_line(words: str) -> str:
+    lines = [line.strip() for line in quote(words).splitlines() if line.strip()]
+    fatal = [line for line in lines if line.startswith(("fatal:", "error:", "remote:"))]
+    return (fatal or lines or ["no reason was given"])[-1][:500]

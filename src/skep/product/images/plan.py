@@ -1,0 +1,219 @@
+"""What a build will do, as a value. Pure: the same source on the same base always gives the same plan."""
+
+import hashlib
+import json
+import re
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
+from packaging.version import InvalidVersion, Version
+
+from skep.kernel.errors import InvalidError
+from skep.product.images.model import BuildPlan, Install, Recognised, SourceListing
+from skep.product.images.ports import Framework
+from skep.product.sandboxes.model import LayerId
+
+APP = "/app"
+ENVIRONMENT = "/opt/env"
+UV = "/opt/skep/bin/uv"
+PYTHON = "/usr/bin/python3"
+ENVIRONMENT_PYTHON = f"{ENVIRONMENT}/bin/python"
+
+#: Files that the plan itself looks into, beside those of the frameworks.
+READS = ("pyproject.toml", "uv.lock", "uv.toml", "requirements.txt", ".python-version")
+
+_SHOWN_FILES = 20
+#: Grows when the same key would have to mean another content.
+_KEY_VERSION = 1
+#: A requirement that is a plain name with extras, versions and markers: nothing in it leads to another file.
+_PLAIN_REQUIREMENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*\s*(\[[^\]]*\])?\s*([<>=!~(;].*)?")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Base:
+    """What a plan stands on."""
+
+    #: As the driver says it.
+    fingerprint: str
+    #: Version of the base's Python: "3.11.2".
+    python: str
+    #: Version of uv.
+    uv: str
+
+
+def recognise(listing: SourceListing, frameworks: Sequence[Framework], command: tuple[str, ...] = ()) -> Recognised:
+    """Ask each framework in turn; the owner's own *command* goes over the recognised one.
+
+    Raises:
+        InvalidError: no framework knows it (`nothing_recognised`), or one knows it to be wrong.
+    """
+    for framework in frameworks:
+        if (found := framework.recognise(listing)) is not None:
+            return _with_command(found, command)
+    if command:
+        install = Install.REQUIREMENTS if listing.files.get("requirements.txt", 0) else Install.NOTHING
+        return Recognised(framework="command", evidence=("command",), command=command, install=install)
+    looked_for = "; ".join(f"{framework.name}: {framework.looks_for}" for framework in frameworks)
+    names = sorted(listing.files, key=lambda path: (path.count("/"), path))
+    found_files = ", ".join(names[:_SHOWN_FILES]) or "none"
+    more = f" and {len(names) - _SHOWN_FILES} more" if len(names) > _SHOWN_FILES else ""
+    raise InvalidError(
+        f"Nothing was recognised. Looked for: {looked_for}. Files found: {found_files}{more}.",
+        code="nothing_recognised",
+        hint="Set `path` if the agent is in a folder of the repository, or give a `command`.",
+    )
+
+
+def check_python(recognised: Recognised, base: Base) -> None:
+    """Raise `InvalidError(code="python_unavailable")` unless the base's Python is one that the project takes."""
+    if not recognised.requires_python:
+        return
+    try:
+        wanted = SpecifierSet(recognised.requires_python)
+        version = Version(base.python)
+    except (InvalidSpecifier, InvalidVersion) as error:
+        raise InvalidError(
+            f"requires-python is wrong: {recognised.requires_python[:100]!r}.", code="project_invalid"
+        ) from error
+    if not wanted.contains(version, prereleases=True):
+        raise InvalidError(
+            f"The project wants Python {recognised.requires_python}; sandboxes here have {base.python}.",
+            code="python_unavailable",
+            hint="Widen requires-python, or use a machine whose Python fits.",
+        )
+
+
+def make_plan(
+    listing: SourceListing, recognised: Recognised, base: Base, project_id: str, env: Mapping[str, str]
+) -> BuildPlan:
+    """Decide what is installed, how, and under which keys the layers are kept.
+
+    Args:
+        listing: the source.
+        recognised: what a framework made of it.
+        base: what the sandbox stands on.
+        project_id: whose layers these are; they are never shared between projects.
+        env: environment of the installing commands (index, proxy, certificates).
+
+    Raises:
+        InvalidError: the base's Python is none that the project takes.
+    """
+    check_python(recognised, base)
+    pyproject = _pyproject(listing)
+    packaged = _is_packaged(recognised.install, pyproject)
+    env_layer: LayerId | None = None
+    if recognised.install is not Install.NOTHING:
+        env_layer = _key("env", _env_facts(listing, recognised.install, base, project_id, pyproject, packaged=packaged))
+    app_facts: dict[str, Any] = {"project": project_id, "source": listing.digest}
+    if packaged:
+        app_facts["env"] = env_layer
+    return BuildPlan(
+        recognised=recognised,
+        env_layer=env_layer,
+        app_layer=_key("app", app_facts),
+        steps=_steps(recognised.install, pyproject, packaged=packaged),
+        env=env,
+        packaged=packaged,
+    )
+
+
+def _steps(install: Install, pyproject: Mapping[str, Any], *, packaged: bool) -> tuple[tuple[str, ...], ...]:
+    create = (UV, "venv", "--no-project", "--python", PYTHON, ENVIRONMENT)
+    into = (UV, "pip", "install", "--python", ENVIRONMENT_PYTHON)
+    match install:
+        case Install.NOTHING:
+            return ()
+        case Install.UV_LOCK:
+            steps = (create, (UV, "sync", "--frozen", "--no-dev"))
+            if packaged and not _uv_installs_project(pyproject):
+                # Without [build-system] uv leaves the project out, and with it its scripts.
+                steps = (*steps, (*into, "--no-deps", "--editable", "."))
+            return steps
+        case Install.PYPROJECT:
+            return (create, (*into, "--editable", ".") if packaged else (*into, "--requirements", "pyproject.toml"))
+        case Install.REQUIREMENTS:
+            return (create, (*into, "--requirements", "requirements.txt"))
+
+
+def _env_facts(
+    listing: SourceListing,
+    install: Install,
+    base: Base,
+    project_id: str,
+    pyproject: Mapping[str, Any],
+    *,
+    packaged: bool,
+) -> dict[str, Any]:
+    whole = packaged or _leads_elsewhere(listing, install, pyproject)
+    return {
+        "base": base.fingerprint,
+        "python": base.python,
+        "uv": base.uv,
+        "project": project_id,
+        "install": install.value,
+        "files": {name: digest for name, digest in sorted(listing.hashes.items()) if name in READS},
+        "source": listing.digest if whole else "",
+    }
+
+
+def _is_packaged(install: Install, pyproject: Mapping[str, Any]) -> bool:
+    if install not in (Install.UV_LOCK, Install.PYPROJECT):
+        return False
+    return "build-system" in pyproject or bool(_table(pyproject, "project").get("scripts"))
+
+
+def _uv_installs_project(pyproject: Mapping[str, Any]) -> bool:
+    package = _table(_table(pyproject, "tool"), "uv").get("package")
+    return package if isinstance(package, bool) else "build-system" in pyproject
+
+
+def _leads_elsewhere(listing: SourceListing, install: Install, pyproject: Mapping[str, Any]) -> bool:
+    """Tell whether what is installed depends on more files than those that are always looked at."""
+    if install is Install.REQUIREMENTS:
+        text = listing.texts.get("requirements.txt")
+        return text is None or not all(_is_plain(line) for line in text.splitlines())
+    uv = _table(_table(pyproject, "tool"), "uv")
+    project = _table(pyproject, "project")
+    requirements = cast("list[str]", project.get("dependencies", []))
+    return bool(uv.get("sources") or uv.get("workspace") or project.get("dynamic")) or not all(
+        _is_plain(line) for line in requirements
+    )
+
+
+def _is_plain(line: str) -> bool:
+    line = line.split("#", 1)[0].rstrip().removesuffix("\\").strip()
+    return not line or line.startswith("--hash=") or _PLAIN_REQUIREMENT.fullmatch(line) is not None
+
+
+def _pyproject(listing: SourceListing) -> Mapping[str, Any]:
+    try:
+        return tomllib.loads(listing.texts.get("pyproject.toml", ""))
+    except tomllib.TOMLDecodeError as error:
+        raise InvalidError(f"pyproject.toml is wrong: {error}.", code="project_invalid") from error
+
+
+def _table(parent: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    value = parent.get(key)
+    return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
+
+
+def _with_command(found: Recognised, command: tuple[str, ...]) -> Recognised:
+    if not command:
+        return found
+    return Recognised(
+        framework=found.framework,
+        evidence=(*found.evidence, "command"),
+        command=command,
+        requires_python=found.requires_python,
+        install=found.install,
+        inputs_schema=found.inputs_schema,
+        env=found.env,
+    )
+
+
+def _key(kind: str, facts: Mapping[str, Any]) -> LayerId:
+    text = json.dumps({"kind": kind, "version": _KEY_VERSION, **facts}, sort_keys=True, separators=(",", ":"))
+    return LayerId(hashlib.sha256(text.encode()).hexdigest())

@@ -1,0 +1,255 @@
+"""How a source is fetched, as values: what is accepted, and the commands that get it into /app. Pure.
+
+The commands run inside the build's sandbox, as the agent's user, behind a door that leads to one host only.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from urllib.parse import urlsplit
+
+from skep.kernel.errors import InvalidError, TooLargeError
+from skep.product.gateway.model import Rule
+from skep.product.gateway.policy import matches, parse_rule, split_target
+from skep.product.images.model import FilesSource, GitSource, ImageSource, Source, UploadSource
+
+GIT = "/usr/bin/git"
+GIT_DIR = "/tmp/skep-git"  # noqa: S108  a path inside a sandbox of our own
+APP = "/app"
+
+_MAX_URL = 2000
+_MAX_REF = 250
+_MAX_PATH = 1000
+_MAX_FILES = 1000
+_MAX_INLINE_BYTES = 4 * 1024 * 1024
+_PORTS = {"https": 443, "http": 80, "ssh": 22}
+#: git-check-ref-format(1), narrowed: what no shell, no refspec and no revision syntax gives a second meaning.
+_REF = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_./+@=-]*")
+_COMMIT = re.compile(r"[0-9a-f]{7,64}")
+_URL_PATH = re.compile(r"[A-Za-z0-9._~!$&'()+,;=:@%/-]*")
+_PART = re.compile(r"[^\x00-\x1f\x7f/\\]{1,255}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Leave:
+    """What the operator allows beside https."""
+
+    http: tuple[Rule, ...] = ()
+    ssh: tuple[Rule, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Remote:
+    """Where a repository is, checked."""
+
+    url: str
+    scheme: str
+    host: str
+    port: int
+
+
+def leave(http: Sequence[str], ssh: Sequence[str]) -> Leave:
+    """Read the operator's lists of hosts."""
+    return Leave(http=tuple(map(parse_rule, http)), ssh=tuple(map(parse_rule, ssh)))
+
+
+def check(source: Source, allowed: Leave) -> None:
+    """Refuse what can never be built.
+
+    Raises:
+        InvalidError: it is wrong; `fields` says where.
+        TooLargeError: there are too many inline files, or too large ones.
+    """
+    match source:
+        case GitSource():
+            remote(source.url, allowed)
+            if source.ref is not None:
+                _check_ref(source.ref)
+            check_path(source.path)
+        case FilesSource():
+            _check_files(source.files)
+        case UploadSource():
+            check_path(source.path)
+        case ImageSource():
+            raise InvalidError(
+                "Container images cannot be run by this installation's driver.",
+                code="images_need_docker",
+                hint="Give the agent's source as a repository, a folder or files.",
+                fields={"source.image": "needs a driver that runs container images"},
+            )
+
+
+def remote(url: str, allowed: Leave) -> Remote:
+    """Read the address of a repository.
+
+    Raises:
+        InvalidError: it is no https address, or one of http or ssh without the operator's leave.
+    """
+    if not url or len(url) > _MAX_URL or not url.isascii() or not url.isprintable() or " " in url or "\\" in url:
+        raise _url("it is empty, too long, or has odd characters")
+    scheme, colon, _ = url.partition("://")
+    if not colon or scheme not in _PORTS:
+        raise _url("it does not start with https://")
+    parts = urlsplit(url)
+    if "@" in parts.netloc and scheme != "ssh":
+        raise _url("it has a user or a password in it; private repositories come by secrets")
+    if parts.query or parts.fragment or not _URL_PATH.fullmatch(parts.path) or parts.path in ("", "/"):
+        raise _url("it names no repository")
+    user, _, authority = parts.netloc.rpartition("@")
+    if not re.fullmatch(r"(?:[A-Za-z0-9_][A-Za-z0-9_.-]*)?", user):
+        raise _url("its user is odd")
+    try:
+        host, port = split_target(authority, _PORTS[scheme])
+    except InvalidError as error:
+        raise _url(error.message) from error
+    rules = {"http": allowed.http, "ssh": allowed.ssh}.get(scheme)
+    if rules is not None and not any(matches(rule, host, port) for rule in rules):
+        raise InvalidError(
+            f"Repositories are not fetched over {scheme} from {host}:{port}.",
+            code="git_transport_refused",
+            hint=f"Use https, or have the operator set SKEP_GIT_{scheme.upper()}_HOSTS={host}:{port}.",
+            fields={"source.git.url": f"{scheme} needs the operator's leave"},
+        )
+    # Rebuilt from its parts, so that what was checked is what git will read.
+    shown = f"[{host}]" if ":" in host else host
+    at = f"{user}@" if user else ""
+    suffix = "" if port == _PORTS[scheme] else f":{port}"
+    return Remote(url=f"{scheme}://{at}{shown}{suffix}{parts.path}", scheme=scheme, host=host, port=port)
+
+
+def check_path(path: str) -> None:
+    """Refuse a folder that is not plainly inside the source."""
+    parts = path.split("/") if path else []
+    if len(path) > _MAX_PATH or any(not _PART.fullmatch(part) or part in (".", "..") for part in parts):
+        raise _field("source.path", path, "a folder inside the source, like agents/hello")
+    if parts and (parts[0].startswith("-") or ".git" in (part.lower() for part in parts)):
+        raise _field("source.path", path, "a folder inside the source, like agents/hello")
+
+
+def is_commit(ref: str) -> bool:
+    """Tell whether *ref* may be (the start of) a commit's hash."""
+    return _COMMIT.fullmatch(ref) is not None
+
+
+def prepare(origin: Remote) -> tuple[tuple[str, ...], ...]:
+    """Return the commands that make an empty repository that knows where it comes from."""
+    return (
+        _git(origin, "init", "--quiet", "--template=", "--initial-branch=skep"),
+        _git(origin, "remote", "add", "origin", origin.url),
+    )
+
+
+def fetch_shallow(origin: Remote, ref: str | None) -> tuple[str, ...]:
+    """Return the command that fetches one state and no history; the answer is FETCH_HEAD."""
+    options = ("--depth=1", "--no-tags", "--no-recurse-submodules", "--no-write-commit-graph", "--no-auto-gc")
+    return _git(origin, "fetch", *options, "origin", ref or "HEAD")
+
+
+def fetch_all(origin: Remote) -> tuple[str, ...]:
+    """Return the command that fetches every branch and tag, for servers that cannot give one commit."""
+    options = ("--no-recurse-submodules", "--no-write-commit-graph", "--no-auto-gc", "--tags")
+    refspecs = ("+refs/heads/*:refs/remotes/origin/*", "+HEAD:refs/remotes/origin/HEAD")
+    return _git(origin, "fetch", *options, "origin", *refspecs)
+
+
+def resolve(origin: Remote, revision: str) -> tuple[str, ...]:
+    """Return the command that prints the full hash of the commit that *revision* names."""
+    return _git(origin, "rev-parse", "--verify", "--quiet", f"{revision}^{{commit}}")
+
+
+def revisions(ref: str | None) -> tuple[str, ...]:
+    """Return what *ref* may be called after `fetch_all`, in the order in which it is looked for."""
+    if ref is None:
+        return ("refs/remotes/origin/HEAD",)
+    names = (f"refs/tags/{ref}", f"refs/remotes/origin/{ref}")
+    return (*names, ref) if is_commit(ref) else names
+
+
+def check_out(origin: Remote, commit: str, path: str) -> tuple[tuple[str, ...], ...]:
+    """Return the commands that put the tree of *commit*, or its folder *path*, into /app, without history."""
+    tree = f"{commit}:{path}" if path else commit
+    return (
+        _git(origin, "read-tree", tree),
+        _git(origin, f"--work-tree={APP}", "checkout-index", "--all", "--force", "--quiet"),
+    )
+
+
+def environment(base: Mapping[str, str]) -> Mapping[str, str]:
+    """Return the environment of git: nothing of a system's or a user's configuration, and no questions."""
+    return {
+        **base,
+        "GIT_CONFIG_NOSYSTEM": "1",
+        "GIT_CONFIG_SYSTEM": "/dev/null",
+        "GIT_CONFIG_GLOBAL": "/dev/null",
+        "GIT_ATTR_NOSYSTEM": "1",
+        "GIT_TERMINAL_PROMPT": "0",
+        "GIT_ASKPASS": "/bin/false",
+        "GIT_LFS_SKIP_SMUDGE": "1",
+        "GIT_PROTOCOL_FROM_USER": "0",
+        "GIT_SSL_CAINFO": base.get("SSL_CERT_FILE", "/etc/ssl/certs/ca-certificates.crt"),
+    }
+
+
+def _git(origin: Remote, *arguments: str) -> tuple[str, ...]:
+    settings = (
+        "core.hooksPath=/dev/null",
+        "core.fsmonitor=false",
+        "core.autocrlf=false",
+        "credential.helper=",
+        "protocol.allow=never",
+        f"protocol.{origin.scheme}.allow=always",
+        "http.followRedirects=initial",
+        "submodule.recurse=false",
+        "transfer.bundleURI=false",
+        "filter.lfs.smudge=",
+        "filter.lfs.process=",
+        "filter.lfs.required=false",
+        "advice.detachedHead=false",
+    )
+    options = tuple(word for setting in settings for word in ("-c", setting))
+    return (GIT, f"--git-dir={GIT_DIR}", *options, *arguments)
+
+
+def _check_ref(ref: str) -> None:
+    wrong = (
+        not _REF.fullmatch(ref)
+        or len(ref) > _MAX_REF
+        or ".." in ref
+        or "@{" in ref
+        or "//" in ref
+        or ref.endswith(("/", ".", ".lock"))
+    )
+    if wrong:
+        raise _field("source.git.ref", ref, "a branch, a tag or a commit")
+
+
+def _check_files(files: Mapping[str, str]) -> None:
+    if not files:
+        raise _field("source.files", "", "at least one file")
+    size = sum(len(text.encode()) for text in files.values())
+    if len(files) > _MAX_FILES or size > _MAX_INLINE_BYTES:
+        raise TooLargeError(
+            f"Inline files are limited to {_MAX_FILES} files and {_MAX_INLINE_BYTES} bytes together.",
+            code="source_too_large",
+            hint="Upload a folder instead.",
+        )
+    for path in files:
+        if not path or path.endswith("/"):
+            raise _field("source.files", path, "relative paths of files")
+        check_path(path)
+        if any(str(parent) in files for parent in PurePosixPath(path).parents):
+            raise _field("source.files", path, "files, none of which is another's folder")
+
+
+def _url(why: str) -> InvalidError:
+    return InvalidError(
+        f"This is no address of a repository that Skep accepts: {why}.",
+        code="git_url_invalid",
+        hint="Write https://host/owner/repository.git",
+        fields={"source.git.url": why},
+    )
+
+
+def _field(field: str, value: str, wanted: str) -> InvalidError:
+    return InvalidError(f"{value[:80]!r} is wrong: {field} takes {wanted}.", code="invalid", fields={field: wanted})
