@@ -44,7 +44,8 @@ class ResourcesBody(RequestBody):
 class CreateAgent(RequestBody):
     """`POST /agents`: a named thing that can be called; it is built by `POST /agents/{id}/build`."""
 
-    name: Name
+    #: Left out means: taken from the source.
+    name: Name | None = None
     title: Title = ""
     kind: Kind = Kind.JOB
     source: SourceBody

@@ -1,0 +1,1 @@
+"""The native API: parse a shape, call a service, render a shape. It decides nothing."""

@@ -1,0 +1,245 @@
+"""What the services give becomes shapes of answers."""
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any, TypeVar
+
+from pydantic import BaseModel
+
+from skep.edge.wire import access, agents, builds, common, runs, secrets, sources, system
+from skep.kernel.clock import from_ms
+from skep.kernel.paging import Page
+from skep.product.access.model import AuditEntry, Project, Token
+from skep.product.agents.model import AgentConfig, AgentView, Version
+from skep.product.blobs.model import LogFrame
+from skep.product.images.model import (
+    Build,
+    Failure,
+    FilesSource,
+    GitSource,
+    ImageSource,
+    Source,
+    Upload,
+    UploadSource,
+)
+from skep.product.runs.model import Artifact, Run, RunEvent
+from skep.product.sandboxes.doctor import Finding
+from skep.product.secrets.model import SecretInfo
+
+T = TypeVar("T")
+V = TypeVar("V", bound=BaseModel)
+
+
+def listing(page: Page[T], item: Callable[[T], V]) -> common.Listing[V]:
+    """Render a page."""
+    return common.Listing(items=[item(thing) for thing in page.items], next=page.next)
+
+
+def moment(milliseconds: int | None) -> datetime | None:
+    """Render a time that may not have come yet."""
+    return None if milliseconds is None else from_ms(milliseconds)
+
+
+def failure(found: Failure | None) -> common.FailureView | None:
+    """Render why something failed."""
+    return None if found is None else common.FailureView(code=found.code, message=found.message, hint=found.hint)
+
+
+def source(given: Source) -> sources.SourceView:
+    """Render where code comes from."""
+    match given:
+        case GitSource():
+            return sources.SourceView(git=sources.GitView(url=given.url, ref=given.ref, path=given.path))
+        case FilesSource():
+            return sources.SourceView(files=dict(given.files))
+        case UploadSource():
+            return sources.SourceView(upload=given.upload_id, path=given.path, label=given.label)
+        case ImageSource():
+            return sources.SourceView(image=given.name)
+
+
+def config(given: AgentConfig) -> agents.ConfigView:
+    """Render how an agent runs."""
+    wants = given.resources
+    return agents.ConfigView(
+        command=list(given.command),
+        env=dict(given.env),
+        secrets=list(given.secrets),
+        env_from_secret=dict(given.env_from_secret),
+        resources=agents.ResourcesView(
+            cpus=wants.cpus,
+            memory_mb=wants.memory_mb,
+            disk_mb=wants.disk_mb,
+            pids=wants.pids,
+            timeout_s=wants.timeout_s,
+        ),
+        isolation=given.isolation,
+        egress=list(given.egress),
+        inputs_schema=None if given.inputs_schema is None else dict(given.inputs_schema),
+        max_attempts=given.max_attempts,
+    )
+
+
+def version(given: Version) -> agents.VersionView:
+    """Render a version."""
+    return agents.VersionView(
+        id=given.id,
+        agent_id=given.agent_id,
+        number=given.number,
+        image_id=given.image_id,
+        config=config(given.config),
+        created_at=from_ms(given.created_ms),
+    )
+
+
+def agent(view: AgentView) -> agents.AgentView:
+    """Render an agent."""
+    shown: dict[str, Any] = {name: getattr(config(view.agent.config), name) for name in agents.ConfigView.model_fields}
+    return agents.AgentView(
+        **shown,
+        id=view.agent.id,
+        project_id=view.agent.project_id,
+        name=view.agent.name,
+        title=view.agent.title,
+        kind=view.agent.kind,
+        status=view.status,
+        source=source(view.agent.source),
+        version=None if view.version is None else version(view.version),
+        build=None if view.build is None else build(view.build),
+        created_at=from_ms(view.agent.created_ms),
+        updated_at=from_ms(view.agent.updated_ms),
+    )
+
+
+def build(given: Build) -> builds.BuildView:
+    """Render a build."""
+    found = given.recognised
+    return builds.BuildView(
+        id=given.id,
+        agent_id=given.agent_id,
+        project_id=given.project_id,
+        status=given.status,
+        step=given.step,
+        attempt=given.attempt,
+        source=source(given.source),
+        commit=given.commit,
+        image_id=given.image_id,
+        recognised=found
+        and builds.RecognisedView(
+            framework=found.framework,
+            evidence=list(found.evidence),
+            command=list(found.command),
+            requires_python=found.requires_python,
+            install=found.install.value,
+            inputs_schema=None if found.inputs_schema is None else dict(found.inputs_schema),
+        ),
+        error=failure(given.failure),
+        cancel_requested=given.cancel_requested,
+        created_at=from_ms(given.created_ms),
+        started_at=moment(given.started_ms),
+        ended_at=moment(given.ended_ms),
+    )
+
+
+def upload(given: Upload) -> builds.UploadView:
+    """Render an upload."""
+    return builds.UploadView(id=given.id, size=given.size, sha256=given.sha256, created_at=from_ms(given.created_ms))
+
+
+def run(given: Run, output: runs.OutputView | None = None) -> runs.RunView:
+    """Render a run, with its output where that was read."""
+    used = given.usage
+    return runs.RunView(
+        id=given.id,
+        run_id=given.id,
+        agent_id=given.agent_id,
+        agent_name=given.agent_name,
+        project_id=given.project_id,
+        kind=given.kind,
+        version_id=given.version_id,
+        status=given.status,
+        inputs=dict(given.inputs),
+        timeout_s=given.timeout_s,
+        cancel_requested=given.cancel_requested,
+        attempts=given.attempts,
+        exit_code=given.exit_code,
+        result=given.result,
+        error=failure(given.failure),
+        output=output,
+        usage=runs.UsageView(
+            duration_s=used.duration_s, cpu_seconds=used.cpu_seconds, memory_peak_bytes=used.memory_peak_bytes
+        ),
+        created_at=from_ms(given.created_ms),
+        started_at=moment(given.started_ms),
+        ended_at=moment(given.ended_ms),
+    )
+
+
+def event(given: RunEvent) -> runs.EventView:
+    """Render a state change."""
+    return runs.EventView(
+        run_id=given.run_id, seq=given.seq, at=from_ms(given.at_ms), type=given.type, data=dict(given.data)
+    )
+
+
+def artifact(given: Artifact) -> runs.ArtifactView:
+    """Render what is known of a file that a run left."""
+    return runs.ArtifactView(path=given.path, size=given.size, sha256=given.sha256)
+
+
+def log_piece(frame: LogFrame, text: str) -> common.LogPiece:
+    """Render a piece of a log, its bytes read as *text*."""
+    return common.LogPiece(
+        stream=frame.stream, at=from_ms(frame.at_ms), text=text, offset=frame.offset, next=frame.next_offset
+    )
+
+
+def token(given: Token) -> access.TokenView:
+    """Render a token without its text."""
+    return access.TokenView(
+        id=given.id,
+        name=given.name,
+        project_id=given.project_id,
+        scopes=sorted(given.scopes),
+        created_at=from_ms(given.created_ms),
+        expires_at=moment(given.expires_ms),
+        revoked_at=moment(given.revoked_ms),
+    )
+
+
+def project(given: Project) -> access.ProjectView:
+    """Render a project."""
+    return access.ProjectView(id=given.id, name=given.name, created_at=from_ms(given.created_ms))
+
+
+def audit(given: AuditEntry) -> access.AuditView:
+    """Render a line of the audit log."""
+    return access.AuditView(
+        id=given.id,
+        at=from_ms(given.at_ms),
+        project_id=given.project_id,
+        principal=given.principal,
+        action=given.action,
+        resource=given.resource,
+        result=given.result,
+        details=dict(given.details),
+        address=given.address,
+    )
+
+
+def secret(given: SecretInfo) -> secrets.SecretView:
+    """Render a secret as it may be shown."""
+    return secrets.SecretView(
+        id=given.id, name=given.name, created_at=from_ms(given.created_ms), updated_at=from_ms(given.updated_ms)
+    )
+
+
+def finding(given: Finding) -> system.FindingView:
+    """Render one thing that the doctor looked at."""
+    return system.FindingView(
+        level=given.level.value,
+        area=given.area,
+        message=given.message,
+        hint=given.hint,
+        repairable=given.repairable,
+    )

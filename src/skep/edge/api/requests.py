@@ -1,0 +1,73 @@
+"""How a request comes in: the caller is known before the body is read, and the body is strict JSON."""
+
+import math
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from typing import Any, cast
+
+import pydantic_core
+from fastapi import Request, Response
+from fastapi.routing import APIRoute
+from starlette.exceptions import HTTPException
+
+from skep.edge.api.auth import Needs
+from skep.edge.api.errors import bad_json
+
+_TOO_MANY_BITS = 4096
+
+
+class JsonRequest(Request):
+    """A request whose JSON has no NaN, no lone surrogate, no depth and no number that cannot be written again."""
+
+    async def json(self) -> Any:
+        """Parse the body; `json.JSONDecodeError` if it is not strict JSON."""
+        try:
+            value: Any = pydantic_core.from_json(await self.body(), allow_inf_nan=False)
+        except ValueError as error:
+            raise bad_json(str(error)) from error
+        if not _finite(value):
+            raise bad_json("a number is too large")
+        return value
+
+
+def _finite(value: Any) -> bool:
+    match value:
+        case dict():
+            return all(_finite(item) for item in cast("Mapping[str, Any]", value).values())
+        case list():
+            return all(_finite(item) for item in cast("Sequence[Any]", value))
+        case float():
+            return math.isfinite(value)
+        case int():
+            return value.bit_length() <= _TOO_MANY_BITS
+        case _:
+            return True
+
+
+class CheckedRoute(APIRoute):
+    """A route that admits its caller first."""
+
+    @property
+    def needs(self) -> Needs | None:
+        """What the route declares; None means that it is open."""
+        return next((d.call for d in self.dependant.dependencies if isinstance(d.call, Needs)), None)
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """Return the handler, with the check in front."""
+        handler = super().get_route_handler()
+        needs = self.needs
+        wants_json = self.body_field is not None
+
+        async def checked(request: Request) -> Response:
+            if needs is not None:
+                await needs.admit(request)
+            if wants_json:
+                _check_content_type(request)
+            return await handler(JsonRequest(request.scope, request.receive))
+
+        return checked
+
+
+def _check_content_type(request: Request) -> None:
+    kind = request.headers.get("content-type", "application/json").partition(";")[0].strip().lower()
+    if kind != "application/json" and not (kind.startswith("application/") and kind.endswith("+json")):
+        raise HTTPException(415, f"The body is {kind[:100]}; this takes JSON.")

@@ -1,0 +1,15 @@
+"""The routes, a file per noun."""
+
+from skep.edge.api.routes import agents, builds, output, projects, runs, secrets, system, tokens
+
+#: All routers, in the order of the documentation.
+ROUTERS = (
+    agents.router,
+    builds.router,
+    runs.router,
+    output.router,
+    tokens.router,
+    projects.router,
+    secrets.router,
+    system.router,
+)

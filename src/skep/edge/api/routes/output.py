@@ -1,0 +1,110 @@
+"""/runs/{id}/events, log, artifacts: what a run tells and leaves behind."""
+
+from collections.abc import AsyncIterator
+from typing import Annotated
+from urllib.parse import quote
+
+from fastapi import Query, Request, Response
+from starlette.responses import StreamingResponse
+
+from skep.edge.api import logs, render
+from skep.edge.api.auth import Reader
+from skep.edge.api.routing import OpenStreams, Uses, native
+from skep.edge.api.services import Services
+from skep.edge.api.sse import Event, resume_from, wants_stream
+from skep.edge.wire.common import Listing, LogPiece
+from skep.edge.wire.runs import ArtifactView, EventView
+from skep.product.access.model import Principal
+from skep.product.runs.model import RunEvent, RunId
+
+router = native("runs")
+
+Offset = Annotated[int, Query(ge=0, lt=1 << 62)]
+
+
+@router.get(
+    "/runs/{run}/events",
+    response_model=None,
+    responses={200: {"model": Listing[EventView], "content": {"text/event-stream": {}}}},
+)
+async def run_events(
+    request: Request,
+    caller: Reader,
+    uses: Uses,
+    streams: OpenStreams,
+    run: str,
+    after: Offset = 0,
+    follow: bool = False,
+) -> Response:
+    """List a run's events after the event *after*, or follow them until the run is over."""
+    run_id = RunId(run)
+    await uses.runs.get(caller, run_id)
+    start = resume_from(request, after)
+    if wants_stream(request, follow=follow):
+        events = _as_events(uses.runs.follow_events(caller, run_id, start))
+        return streams.respond(events, lambda: _end(uses, caller, run_id))
+    found = [render.event(event) for event in await uses.runs.events(caller, run_id, start)]
+    page = Listing(items=found, next=str(found[-1].seq) if found else None)
+    return Response(page.model_dump_json(), media_type="application/json")
+
+
+@router.get(
+    "/runs/{run}/log",
+    response_model=None,
+    responses={200: {"model": Listing[LogPiece], "content": {"text/plain": {}, "text/event-stream": {}}}},
+)
+async def run_log(
+    request: Request,
+    caller: Reader,
+    uses: Uses,
+    streams: OpenStreams,
+    run: str,
+    offset: Offset = 0,
+    follow: bool = False,
+) -> Response:
+    """Read a run's log from *offset* on: JSON, text/plain, or events that go on until the run is over."""
+    run_id = RunId(run)
+    await uses.runs.get(caller, run_id)
+    start = resume_from(request, offset)
+    return await logs.answer(
+        request,
+        streams,
+        follow=follow,
+        frames=lambda: uses.runs.log(caller, run_id, start),
+        following=lambda: uses.runs.follow_log(caller, run_id, start),
+        last=lambda: _end(uses, caller, run_id),
+    )
+
+
+@router.get("/runs/{run}/artifacts")
+async def list_artifacts(caller: Reader, uses: Uses, run: str) -> Listing[ArtifactView]:
+    """List the files that a run left in `$SKEP_ARTIFACTS`."""
+    return Listing(items=[render.artifact(found) for found in await uses.runs.artifacts(caller, RunId(run))])
+
+
+@router.get(
+    "/runs/{run}/artifacts/{path:path}",
+    response_model=None,
+    responses={200: {"content": {"application/octet-stream": {}}}},
+)
+async def get_artifact(caller: Reader, uses: Uses, run: str, path: str) -> Response:
+    """Download a file that a run left: untrusted content, so always as an attachment."""
+    artifact, data = await uses.runs.open_artifact(caller, RunId(run), path)
+    name = artifact.path.rpartition("/")[2]
+    headers = {
+        "Content-Disposition": f"attachment; filename*=UTF-8''{quote(name, safe='')}",
+        "Content-Security-Policy": "sandbox; default-src 'none'",
+        "Content-Length": str(artifact.size),
+        "ETag": f'"{artifact.sha256}"',
+    }
+    return StreamingResponse(data, headers=headers, media_type="application/octet-stream")
+
+
+async def _as_events(events: AsyncIterator[RunEvent]) -> AsyncIterator[Event]:
+    async for event in events:
+        yield Event(id=str(event.seq), data=render.event(event).model_dump_json())
+
+
+async def _end(uses: Services, caller: Principal, run_id: RunId) -> Event:
+    ended = render.run(await uses.runs.get(caller, run_id))
+    return Event(name="end", data=ended.model_dump_json(include={"id", "status", "exit_code", "error"}))

@@ -1,0 +1,44 @@
+"""What the API stands on."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+
+from fastapi import Request
+
+from skep.kernel.clock import Clock
+from skep.kernel.database import Database
+from skep.product.access.ports import IdempotencyStore
+from skep.product.access.service import AccessService
+from skep.product.agents.service import AgentService
+from skep.product.images.service import ImageService
+from skep.product.runs.service import RunService
+from skep.product.sandboxes.doctor import Doctor
+from skep.product.secrets.ports import Sealer
+from skep.product.secrets.service import SecretService
+
+#: Name of a gauge -> state -> count, for /metrics.
+Figures = Mapping[str, Mapping[str, float]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Services:
+    """The services that routes call, and what the API keeps answers with."""
+
+    db: Database
+    clock: Clock
+    access: AccessService
+    secrets: SecretService
+    agents: AgentService
+    images: ImageService
+    runs: RunService
+    doctor: Doctor
+    answers: IdempotencyStore
+    sealer: Sealer
+    #: Counts that /metrics shows, for example {"skep_work_items": {"queued": 3}}.
+    figures: Callable[[], Awaitable[Figures]] | None = None
+
+
+def services_of(request: Request) -> Services:
+    """Return the services of the application that answers *request*."""
+    services: Services = request.app.state.services
+    return services
