@@ -1,6 +1,7 @@
 """What a piece of durable work is."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NewType
 
@@ -65,3 +66,27 @@ class Lease:
     work_id: WorkId
     fence: int
     owner: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkLimits:
+    """How much one server does at once, and how many leases may share a key."""
+
+    #: Items that this server holds at once.
+    total: int = 64
+    #: Limits of single keys ("agent:agt_...").
+    keys: Mapping[str, int] = field(default_factory=dict[str, int])
+    #: Limits of all other keys, by what stands before their ':' ("agent", "project").
+    key_defaults: Mapping[str, int] = field(default_factory=dict[str, int])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkTiming:
+    """The rhythm of a server's work, in seconds."""
+
+    #: Whoever says nothing for this long has lost his work.
+    lease_s: float = 15.0
+    #: So often all leases are renewed.
+    beat_s: float = 5.0
+    #: So often it looks for work that nobody called out.
+    poll_s: float = 1.0

@@ -1,7 +1,7 @@
 """Where work is kept, and who does it."""
 
 from collections.abc import Collection, Mapping
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from skep.kernel.database import Tx
 from skep.product.work.model import Lease, NewWork, WorkId, WorkItem
@@ -87,4 +87,13 @@ class Handler(Protocol):
 
     async def cancel(self, item: WorkItem) -> None:
         """Make the running `run` of this item end soon, by ending what it waits for."""
+        ...
+
+
+@runtime_checkable
+class GivesUp(Protocol):
+    """Extra of a handler: is told when an item is given up on, in the transaction that makes it so."""
+
+    def given_up(self, tx: Tx, item: WorkItem, error: str) -> None:
+        """Bring what *item* was about to its end: nobody will work on it any more."""
         ...
