@@ -35,70 +35,78 @@ class Settings(BaseSettings):
     )
 
     # ---- where and how the server listens
-    host: str = Field("127.0.0.1", description="Address to listen on; anything but loopback must be asked for.")
-    port: int = Field(8080, ge=0, le=65535, description="Port to listen on; 0 takes any free one.")
-    tls_cert: Path | None = Field(None, description="Certificate chain (PEM); with `tls_key` the server speaks TLS.")
-    tls_key: Path | None = Field(None, description="Private key (PEM) of `tls_cert`.")
-    log_level: str = Field("info", description="debug, info, warning or error.")
+    host: str = Field(default="127.0.0.1", description="Address to listen on; anything but loopback must be asked for.")
+    port: int = Field(default=8080, ge=0, le=65535, description="Port to listen on; 0 takes any free one.")
+    tls_cert: Path | None = Field(
+        default=None, description="Certificate chain (PEM); with `tls_key` the server speaks TLS."
+    )
+    tls_key: Path | None = Field(default=None, description="Private key (PEM) of `tls_cert`.")
+    log_level: str = Field(default="info", description="debug, info, warning or error.")
 
     # ---- where things are kept
     data_dir: Path = Field(default_factory=_default_data_dir, description="Folder that holds everything.")
-    database_url: SecretStr | None = Field(None, description="postgresql://...; unset means SQLite in the data folder.")
-    run_dir: Path = Field(Path("/run/skep"), description="Folder for sockets and mounts; gone after a reboot.")
-    server_user: str = Field("skep", description="User that the server becomes when it is started by root.")
+    database_url: SecretStr | None = Field(
+        default=None, description="postgresql://...; unset means SQLite in the data folder."
+    )
+    run_dir: Path = Field(default=Path("/run/skep"), description="Folder for sockets and mounts; gone after a reboot.")
+    server_user: str = Field(default="skep", description="User that the server becomes when it is started by root.")
 
     # ---- limits of one run, unless the agent says otherwise
-    default_cpus: float = Field(1.0, gt=0, description="Processors of a sandbox.")
-    default_memory_mb: int = Field(512, ge=32, description="Memory of a sandbox, MiB.")
-    default_disk_mb: int = Field(1024, ge=16, description="Writable disk of a sandbox, MiB.")
-    default_pids: int = Field(256, ge=16, description="Processes and threads of a sandbox.")
-    default_timeout_s: float = Field(3600, gt=0, description="Wall-clock limit of a run, seconds.")
-    max_cpus: float = Field(16, gt=0, description="The most processors that an agent may ask for.")
-    max_memory_mb: int = Field(16384, ge=32, description="The most memory that an agent may ask for, MiB.")
-    max_disk_mb: int = Field(16384, ge=16, description="The most disk that an agent may ask for, MiB.")
+    default_cpus: float = Field(default=1.0, gt=0, description="Processors of a sandbox.")
+    default_memory_mb: int = Field(default=512, ge=32, description="Memory of a sandbox, MiB.")
+    default_disk_mb: int = Field(default=1024, ge=16, description="Writable disk of a sandbox, MiB.")
+    default_pids: int = Field(default=256, ge=16, description="Processes and threads of a sandbox.")
+    default_timeout_s: float = Field(default=3600, gt=0, description="Wall-clock limit of a run, seconds.")
+    max_cpus: float = Field(default=16, gt=0, description="The most processors that an agent may ask for.")
+    max_memory_mb: int = Field(default=16384, ge=32, description="The most memory that an agent may ask for, MiB.")
+    max_disk_mb: int = Field(default=16384, ge=16, description="The most disk that an agent may ask for, MiB.")
     max_timeout_s: float = Field(
-        86400, gt=0, description="The longest wall-clock limit that may be asked for, seconds."
+        default=86400, gt=0, description="The longest wall-clock limit that may be asked for, seconds."
     )
-    output_limit_mb: int = Field(10, ge=1, description="Kept output of one attempt, MiB: the first and last half.")
-    artifact_limit_mb: int = Field(64, ge=0, description="Kept artifacts of one attempt, MiB.")
+    output_limit_mb: int = Field(
+        default=10, ge=1, description="Kept output of one attempt, MiB: the first and last half."
+    )
+    artifact_limit_mb: int = Field(default=64, ge=0, description="Kept artifacts of one attempt, MiB.")
 
     # ---- how much at once
-    max_sandboxes: int = Field(64, ge=1, description="Sandboxes that this machine holds at once.")
-    max_runs: int = Field(16, ge=1, description="Runs that go on at once.")
-    max_runs_per_project: int = Field(12, ge=1, description="Runs of one project that go on at once.")
-    max_builds: int = Field(2, ge=1, description="Builds that go on at once.")
-    max_queued_per_project: int = Field(10_000, ge=1, description="Runs of one project that may wait.")
-    min_free_disk_mb: int = Field(512, ge=0, description="Below this much free disk new work is refused.")
+    max_sandboxes: int = Field(default=64, ge=1, description="Sandboxes that this machine holds at once.")
+    max_runs: int = Field(default=16, ge=1, description="Runs that go on at once.")
+    max_runs_per_project: int = Field(default=12, ge=1, description="Runs of one project that go on at once.")
+    max_builds: int = Field(default=2, ge=1, description="Builds that go on at once.")
+    max_queued_per_project: int = Field(default=10_000, ge=1, description="Runs of one project that may wait.")
+    min_free_disk_mb: int = Field(default=512, ge=0, description="Below this much free disk new work is refused.")
 
     # ---- builds and sources
-    build_timeout_s: float = Field(900, gt=0, description="Wall-clock limit of a build, seconds.")
-    build_memory_mb: int = Field(2048, ge=128, description="Memory of a build's sandbox, MiB.")
-    build_disk_mb: int = Field(8192, ge=128, description="Disk of a build's sandbox, MiB.")
-    source_limit_mb: int = Field(512, ge=1, description="Largest repository or upload, MiB, unpacked.")
-    upload_limit_mb: int = Field(256, ge=1, description="Largest upload, MiB, packed.")
-    git_timeout_s: float = Field(120, gt=0, description="Time limit for fetching a repository, seconds.")
+    build_timeout_s: float = Field(default=900, gt=0, description="Wall-clock limit of a build, seconds.")
+    build_memory_mb: int = Field(default=2048, ge=128, description="Memory of a build's sandbox, MiB.")
+    build_disk_mb: int = Field(default=8192, ge=128, description="Disk of a build's sandbox, MiB.")
+    source_limit_mb: int = Field(default=512, ge=1, description="Largest repository or upload, MiB, unpacked.")
+    upload_limit_mb: int = Field(default=256, ge=1, description="Largest upload, MiB, packed.")
+    git_timeout_s: float = Field(default=120, gt=0, description="Time limit for fetching a repository, seconds.")
     git_http_hosts: CommaList = Field(
-        (), description="host or host:port whose repositories may be fetched over plain http."
+        default=(), description="host or host:port whose repositories may be fetched over plain http."
     )
-    git_ssh_hosts: CommaList = Field((), description="host or host:port whose repositories may be fetched over ssh.")
+    git_ssh_hosts: CommaList = Field(
+        default=(), description="host or host:port whose repositories may be fetched over ssh."
+    )
     index_url: str | None = Field(
-        None,
+        default=None,
         description="Package index for builds; unset means what pip and uv are set to, else the public one.",
     )
     index_hosts: CommaList = Field(
-        ("pypi.org", "files.pythonhosted.org"),
+        default=("pypi.org", "files.pythonhosted.org"),
         description="Hosts that a build may reach besides the index's own.",
     )
     egress_allow_private: CommaList = Field(
-        (), description="host:port that may be reached although the address is private or loopback."
+        default=(), description="host:port that may be reached although the address is private or loopback."
     )
     ca_file: Path | None = Field(
-        None, description="CA bundle that sandboxes trust; unset means SSL_CERT_FILE, else the system's."
+        default=None, description="CA bundle that sandboxes trust; unset means SSL_CERT_FILE, else the system's."
     )
 
     # ---- retention
-    idempotency_hours: float = Field(24, gt=0, description="How long an Idempotency-Key is remembered, hours.")
-    keep_runs_days: float = Field(90, gt=0, description="How long ended runs are kept, days.")
+    idempotency_hours: float = Field(default=24, gt=0, description="How long an Idempotency-Key is remembered, hours.")
+    keep_runs_days: float = Field(default=90, gt=0, description="How long ended runs are kept, days.")
 
     @field_validator("git_http_hosts", "git_ssh_hosts", "index_hosts", "egress_allow_private", mode="before")
     @classmethod
