@@ -1,0 +1,71 @@
+"""`skep agents`, `skep remove`."""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from skep.edge.cli import screen
+from skep.edge.cli.options import Json, Limit
+from skep.edge.cli.target import call
+from skep.edge.client import SkepClient
+from skep.edge.wire.agents import AgentView
+from skep.edge.wire.sources import SourceView
+
+
+def agents(
+    status: Annotated[list[str] | None, typer.Option(help="Only agents in this state.")] = None,
+    limit: Limit = 100,
+    as_json: Json = False,
+) -> None:
+    """List the agents."""
+
+    async def act(client: SkepClient) -> list[AgentView]:
+        return [agent async for agent in client.agents.all(status=tuple(status or ()), limit=limit)]
+
+    found = call(act)
+    if as_json:
+        screen.emit(found)
+        return
+    screen.table(
+        ("name", "status", "version", "source", "updated", "id"),
+        (
+            (agent.name, agent.status, _version(agent), source_text(agent.source), agent.updated_at, agent.id)
+            for agent in found
+        ),
+        empty="No agents yet. Make one: skep deploy ./folder",
+    )
+
+
+def _version(agent: AgentView) -> str | None:
+    return f"v{agent.version.number}" if agent.version else None
+
+
+def source_text(source: SourceView) -> str:
+    """Say in a few words where code comes from."""
+    if source.git:
+        return source.git.url + (f"@{source.git.ref}" if source.git.ref else "")
+    if source.upload:
+        return source.label or "upload"
+    return source.image or f"{len(source.files or ())} inline files"
+
+
+def remove(
+    name: Annotated[str, typer.Argument(help="The agent's name or id.")],
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Remove an agent; its runs stay to be read."""
+    if not yes and not as_json and sys.stdin.isatty():
+        typer.confirm(f"Remove the agent {name}?", abort=True, err=True)
+
+    async def act(client: SkepClient) -> AgentView:
+        agent = await client.agents.get(name)
+        await client.agents.remove(agent.id)
+        return agent
+
+    agent = call(act)
+    if as_json:
+        screen.emit({"id": agent.id, "name": agent.name, "removed": True})
+    else:
+        screen.say(f"removed {agent.name}")

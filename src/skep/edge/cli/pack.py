@@ -1,0 +1,140 @@
+"""Packs a folder for the upload: which files, decided by pure functions, and a tar of them."""
+
+import gzip
+import os
+import stat
+import subprocess
+import tarfile
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from skep.kernel.errors import InvalidError, TooLargeError
+
+#: Left out where no `.gitignore` speaks.
+IGNORED_FOLDERS = frozenset(
+    {
+        *(".git", ".hg", ".svn", ".venv", "venv", "node_modules", "__pycache__", ".tox", ".nox"),
+        *(".mypy_cache", ".pytest_cache", ".ruff_cache", ".hypothesis", ".idea", ".vscode"),
+    }
+)
+IGNORED_FILES = frozenset({".DS_Store", ".coverage"})
+_MOST_FILES = 50_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Packed:
+    """What was packed."""
+
+    files: int
+    #: Bytes before packing.
+    size: int
+
+
+def file_list(folder: Path) -> list[str]:
+    """List the files to pack, relative to *folder*: what git would not ignore, else all but the usual rubbish."""
+    return sorted(_by_git(folder) if _is_checkout(folder) else _by_walking(folder))
+
+
+def _git(folder: Path, *argv: str) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(("git", "-C", str(folder), *argv), capture_output=True, check=False)
+
+
+def _is_checkout(folder: Path) -> bool:
+    try:
+        return _git(folder, "rev-parse", "--is-inside-work-tree").stdout.strip() == b"true"
+    except FileNotFoundError:
+        return False
+
+
+def _by_git(folder: Path) -> list[str]:
+    listed = _git(folder, "ls-files", "-z", "--cached", "--others", "--exclude-standard")
+    if listed.returncode != 0:
+        raise InvalidError(
+            f"git cannot list the files: {listed.stderr.decode(errors='replace').strip()}", code="git_failed"
+        )
+    names = {os.fsdecode(name) for name in listed.stdout.split(b"\0") if name}
+    # The index may name files that were deleted, and folders (submodules).
+    return [name for name in names if (folder / name).is_symlink() or (folder / name).is_file()]
+
+
+def _by_walking(folder: Path) -> list[str]:
+    found: list[str] = []
+    for here, folders, files in os.walk(folder):
+        folders[:] = [name for name in folders if name not in IGNORED_FOLDERS]
+        inner = Path(here).relative_to(folder)
+        linked = [name for name in folders if (Path(here) / name).is_symlink()]
+        found += [str(inner / name) for name in (*files, *linked) if _wanted(name)]
+    return found
+
+
+def _wanted(name: str) -> bool:
+    return name not in IGNORED_FILES and not name.endswith((".pyc", ".pyo"))
+
+
+def link_stays_inside(name: str, target: str) -> bool:
+    """Tell whether a link *name* that points to *target* leads nowhere but inside the packed folder."""
+    if target.startswith("/"):
+        return False
+    path = os.path.normpath(os.path.join(os.path.dirname(name), target))  # noqa: PTH118, PTH120  no file is looked at
+    return path != ".." and not path.startswith("../")
+
+
+def pack(
+    folder: Path,
+    names: Iterable[str],
+    out: IO[bytes],
+    *,
+    limit: int,
+    progress: Callable[[int], None] = lambda _size: None,
+) -> Packed:
+    """Write a gzipped tar of the files *names* of *folder*; modes keep only their execute bit.
+
+    Raises:
+        TooLargeError: more than *limit* bytes.
+        InvalidError: a link that leads out of the folder, or a file that is none.
+    """
+    count = size = 0
+    with (
+        gzip.GzipFile(fileobj=out, mode="wb", compresslevel=6, mtime=0) as zipped,
+        tarfile.open(fileobj=zipped, mode="w", format=tarfile.PAX_FORMAT) as tar,
+    ):
+        for name in names:
+            info = _member(folder, name)
+            if info is None:
+                continue
+            count, size = count + 1, size + info.size
+            if size > limit or count > _MOST_FILES:
+                raise TooLargeError(
+                    f"{folder} holds more than {limit // (1024 * 1024)} MiB or {_MOST_FILES} files",
+                    code="source_too_large",
+                    hint="list what is not needed in .gitignore",
+                )
+            if info.isreg():
+                with (folder / name).open("rb") as file:
+                    tar.addfile(info, file)
+            else:
+                tar.addfile(info)
+            progress(size)
+    return Packed(files=count, size=size)
+
+
+def _member(folder: Path, name: str) -> tarfile.TarInfo | None:
+    path = folder / name
+    status = path.lstat()
+    info = tarfile.TarInfo(name)
+    if stat.S_ISLNK(status.st_mode):
+        info.type, info.linkname, info.mode = tarfile.SYMTYPE, str(path.readlink()), 0o777
+        if not link_stays_inside(name, info.linkname):
+            raise InvalidError(
+                f"{name} is a link that leads out of the folder, to {info.linkname}",
+                code="link_leads_out",
+                hint="replace it by the file, or list it in .gitignore",
+            )
+        return info
+    if not stat.S_ISREG(status.st_mode):
+        return None
+    info.size = status.st_size
+    info.mode = 0o755 if status.st_mode & stat.S_IXUSR else 0o644
+    return info

@@ -1,0 +1,138 @@
+"""What people see: tables and lines for a terminal, or JSON on standard output for programs."""
+
+import json
+import sys
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+from pydantic import BaseModel
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from skep.edge.cli.clean import clean
+from skep.edge.wire.common import LogPiece
+from skep.kernel.clock import SystemClock
+from skep.kernel.errors import SkepError
+
+#: Words that have a colour wherever they stand.
+_STYLES = {
+    **dict.fromkeys(("ready", "succeeded", "ok"), "green"),
+    **dict.fromkeys(("failed", "broken", "lost", "timed_out", "error"), "red"),
+    **dict.fromkeys(("running", "building"), "cyan"),
+    **dict.fromkeys(("queued", "new", "cancelled", "waiting", "warning"), "yellow"),
+}
+_PIPE_WIDTH = 200
+
+
+def console(*, stderr: bool = False) -> Console:
+    """Return a console that takes every text literally; NO_COLOR is honoured by rich."""
+    stream = sys.stderr if stderr else sys.stdout
+    width = None if stream.isatty() else _PIPE_WIDTH
+    return Console(stderr=stderr, highlight=False, markup=False, emoji=False, width=width)
+
+
+def say(text: str | Text = "", style: str = "") -> None:
+    """Print a line for people on standard error, where it never mixes with results."""
+    console(stderr=True).print(Text(text, style=style) if isinstance(text, str) else text)
+
+
+def emit(value: BaseModel | Sequence[BaseModel] | Mapping[str, Any]) -> None:
+    """Print *value* as JSON on standard output, plain ASCII, so that no terminal is moved by it."""
+    if isinstance(value, BaseModel):
+        plain: Any = value.model_dump(mode="json")
+    elif isinstance(value, Sequence):
+        plain = [item.model_dump(mode="json") for item in value]
+    else:
+        plain = value
+    sys.stdout.write(json.dumps(plain, indent=2) + "\n")
+    sys.stdout.flush()
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, empty: str) -> None:
+    """Print a table, or what to do when it is empty."""
+    made = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    for column in columns:
+        made.add_column(column.upper(), no_wrap=True, overflow="ellipsis")
+    count = 0
+    for row in rows:
+        count += 1
+        made.add_row(*(cell(value) for value in row))
+    if count == 0:
+        say(empty, style="dim")
+        return
+    console().print(made)
+
+
+@contextmanager
+def waiting(text: str, *, quiet: bool = False) -> Generator[Callable[[str], None]]:
+    """Show that something goes on, on a terminal; gives a function that changes the words."""
+    shown = console(stderr=True)
+    if quiet or not shown.is_terminal:
+        yield lambda _words: None
+        return
+    with shown.status(text) as status:
+        yield status.update
+
+
+def cell(value: Any) -> Text:
+    """Return one value as harmless text."""
+    if value is None or value == "":
+        return Text("-", style="dim")
+    text = age(value) if isinstance(value, datetime) else clean(str(value)).replace("\n", " ")
+    return Text(text, style=_STYLES.get(text, ""))
+
+
+def age(moment: datetime) -> str:
+    """Say how long ago *moment* was."""
+    seconds = max(0.0, (SystemClock().now() - moment.astimezone(UTC)).total_seconds())
+    for unit, length in (("d", 86_400), ("h", 3600), ("min", 60)):
+        if seconds >= length:
+            return f"{int(seconds // length)} {unit} ago"
+    return f"{int(seconds)} s ago"
+
+
+def duration(seconds: float) -> str:
+    """Write a length of time in two units at the most."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
+
+
+def size(number: float) -> str:
+    """Write a number of bytes with a unit."""
+    for unit in ("B", "KiB", "MiB"):
+        if number < 1024:
+            return f"{number:.0f} {unit}" if unit == "B" else f"{number:.1f} {unit}"
+        number /= 1024
+    return f"{number:.1f} GiB"
+
+
+def piece(part: LogPiece) -> None:
+    """Print a piece of a log where it came from: standard output, or standard error."""
+    text = clean(part.text)
+    if part.stream == "stdout":
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    elif part.stream == "stderr":
+        sys.stderr.write(text)
+        sys.stderr.flush()
+    else:
+        say(text.rstrip("\n"), style="dim")
+
+
+def error(problem: SkepError, *, as_json: bool) -> None:
+    """Print what went wrong, and what to do, on standard error."""
+    if as_json:
+        body = {"code": problem.code, "message": problem.message, "hint": problem.hint, "fields": problem.fields}
+        sys.stderr.write(json.dumps({"error": body}) + "\n")
+        return
+    say(Text.assemble(("error: ", "bold red"), clean(problem.message)))
+    for field, what in problem.fields.items():
+        say(f"  {clean(field)}: {clean(what)}")
+    if problem.hint:
+        say(Text.assemble(("hint: ", "bold"), clean(problem.hint)))

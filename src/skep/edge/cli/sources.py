@@ -1,0 +1,129 @@
+"""What `skep deploy` was given: a folder, a local repository, or the URL of a remote one."""
+
+import re
+import subprocess
+from collections.abc import AsyncIterator, Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from urllib.parse import unquote, urlsplit
+
+from skep.edge.wire.sources import GitBody, SourceBody
+from skep.kernel.errors import InvalidError, UnavailableError
+
+_SCP_LIKE = re.compile(r"[A-Za-z0-9_.-]+@[A-Za-z0-9_.-]+:[^/].*")
+_PIECE = 256 * 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Remote:
+    """A repository that the server fetches itself."""
+
+    url: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Local:
+    """A folder on this machine; with `clone` a repository of which a ref is taken."""
+
+    folder: Path
+    clone: bool = False
+
+
+def recognise(text: str, ref: str | None) -> Remote | Local:
+    """Tell what *text* is; a folder with a ref is a repository.
+
+    Raises:
+        InvalidError: it is neither a folder nor a URL.
+    """
+    if _SCP_LIKE.fullmatch(text):
+        host, _, path = text.partition(":")
+        return Remote(url=f"ssh://{host}/{path}")
+    if "://" in text:
+        parts = urlsplit(text)
+        if parts.scheme == "file":
+            return Local(folder=_folder(unquote(parts.path), text), clone=True)
+        return Remote(url=text)
+    return Local(folder=_folder(text, text), clone=ref is not None)
+
+
+def _folder(path: str, text: str) -> Path:
+    folder = Path(path).expanduser().resolve()
+    if not folder.is_dir():
+        raise InvalidError(
+            f"{text} is neither a folder nor a URL",
+            code="no_source",
+            hint="give a folder, or https://host/me/agent.git",
+        )
+    return folder
+
+
+def name_for(text: str) -> str:
+    """Make an agent's name out of a folder's name or a URL."""
+    last = re.split(r"[/:]", text.rstrip("/"))[-1].removesuffix(".git")
+    slug = re.sub(r"[^a-z0-9]+", "-", last.lower()).strip("-")[:63].strip("-")
+    if not slug:
+        raise InvalidError(f"{text!r} makes no name for an agent", code="no_name", hint="give one with --name")
+    return slug
+
+
+def remote_body(remote: Remote, ref: str | None, path: str) -> SourceBody:
+    """Return the source that the server fetches."""
+    given: dict[str, str] = {"url": remote.url}
+    if ref is not None:
+        given["ref"] = ref
+    if path:
+        given["path"] = path
+    return SourceBody(git=GitBody.model_validate(given))
+
+
+@contextmanager
+def checkout(local: Local, ref: str | None) -> Generator[tuple[Path, str]]:
+    """Give the folder to pack and a label for it; a repository is cloned and its ref checked out."""
+    if not local.clone:
+        yield local.folder, local.folder.name
+        return
+    with TemporaryDirectory(prefix="skep-clone-") as scratch:
+        target = Path(scratch) / "source"
+        url = f"file://{local.folder}"
+        _git("clone", "--quiet", "--no-checkout", "--no-recurse-submodules", "--", url, str(target))
+        commit = _commit(target, ref)
+        _git("-C", str(target), "checkout", "--quiet", "--detach", commit)
+        yield target, f"{local.folder.name}@{commit[:12]}"
+
+
+def _commit(repository: Path, ref: str | None) -> str:
+    for candidate in ("HEAD",) if ref is None else (f"refs/remotes/origin/{ref}", f"refs/tags/{ref}", ref):
+        found = _run(
+            "-C", str(repository), "rev-parse", "--verify", "--quiet", "--end-of-options", candidate + "^{commit}"
+        )
+        if found.returncode == 0:
+            return found.stdout.decode().strip()
+    raise InvalidError(
+        f"there is no branch, tag or commit {ref!r} in the repository" if ref else "the repository is empty",
+        code="unknown_ref",
+    )
+
+
+def _run(*argv: str) -> subprocess.CompletedProcess[bytes]:
+    # Hooks and foreign transports have no place in a copy that is only packed.
+    safe = ("-c", "core.hooksPath=/dev/null", "-c", "protocol.allow=never", "-c", "protocol.file.allow=always")
+    try:
+        return subprocess.run(("git", *safe, *argv), capture_output=True, check=False)
+    except FileNotFoundError:
+        raise UnavailableError("git is missing", code="git_missing", hint="apt-get install -y git") from None
+
+
+def _git(*argv: str) -> None:
+    done = _run(*argv)
+    if done.returncode != 0:
+        words = done.stderr.decode(errors="replace").strip()
+        raise InvalidError(f"git: {words}", code="git_failed")
+
+
+async def read(path: Path) -> AsyncIterator[bytes]:
+    """Yield a file's bytes."""
+    with path.open("rb") as file:
+        while piece := file.read(_PIECE):
+            yield piece

@@ -1,0 +1,125 @@
+"""Which server a command speaks to: `SKEP_URL` and `SKEP_TOKEN`, else the installation on this machine."""
+
+import asyncio
+import json
+import ssl
+from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from skep.edge.client import SkepClient
+from skep.kernel.errors import UnauthenticatedError, UnavailableError
+from skep.kernel.secret import Secret
+from skep.kernel.settings import Settings
+
+T = TypeVar("T")
+
+_OF_THE_MACHINE = Path("/var/lib/skep")
+
+
+class Caller(BaseSettings):
+    """What the user says about the server to call: environment only, never a file of the working folder.
+
+    A `.env` in somebody's repository must not send a token anywhere.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="SKEP_", extra="ignore")
+
+    url: str | None = None
+    token: SecretStr | None = None
+    project: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """A server, and the credential for it."""
+
+    url: str
+    token: Secret[str]
+    project: str | None = None
+    tls: ssl.SSLContext | None = None
+
+
+#: What `skep --url` and `skep --project` said.
+chosen: ContextVar[Caller | None] = ContextVar("chosen", default=None)
+
+
+def target() -> Target:
+    """Find the server and the token.
+
+    Raises:
+        UnavailableError: none runs here and none was named.
+        UnauthenticatedError: there is no token for it.
+    """
+    caller = chosen.get() or Caller()
+    given = caller.token.get_secret_value() if caller.token else None
+    if caller.url:
+        if not given:
+            raise UnauthenticatedError(f"there is no token for {caller.url}", hint="set SKEP_TOKEN", code="no_token")
+        return Target(url=caller.url, token=Secret(given), project=caller.project)
+    folder, about = _local()
+    tls = pinned(about["certificate"]) if "certificate" in about else None
+    token = given or _read_token(folder)
+    return Target(url=str(about["url"]), token=Secret(token), project=caller.project, tls=tls)
+
+
+def _local() -> tuple[Path, dict[str, Any]]:
+    """Return the data folder of the installation on this machine, and what its launcher wrote about it."""
+    own = Settings().data_dir
+    for folder in (own, _OF_THE_MACHINE):
+        about = server_json(folder)
+        if about is not None:
+            return folder, about
+    raise UnavailableError(
+        f"no server runs on this machine (looked into {own})",
+        code="not_running",
+        hint="start one with `skep up`, or name one with SKEP_URL and SKEP_TOKEN",
+    )
+
+
+def server_json(folder: Path) -> dict[str, Any] | None:
+    """Read what the launcher wrote; a file that is not root's was not written by it."""
+    path = folder / "server.json"
+    try:
+        if path.stat().st_uid != 0:
+            return None
+        return dict(json.loads(path.read_text()))
+    except (OSError, ValueError):
+        return None
+
+
+def _read_token(folder: Path) -> str:
+    path = folder / "admin.token"
+    try:
+        token = path.read_text().strip()
+    except OSError:
+        token = ""
+    if not token:
+        raise UnauthenticatedError(f"{path} cannot be read", code="no_token", hint="set SKEP_TOKEN")
+    return token
+
+
+def pinned(certificate: str) -> ssl.SSLContext:
+    """Trust exactly the first certificate of a chain: the local server's own, whatever name it is for."""
+    end = "-----END CERTIFICATE-----"
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    context.load_verify_locations(cadata=certificate[: certificate.index(end) + len(end)] + "\n")
+    return context
+
+
+def call(act: Callable[[SkepClient], Awaitable[T]]) -> T:
+    """Connect to the server, do what *act* does, and return what it returns."""
+    where = target()
+
+    async def connected() -> T:
+        async with SkepClient(where.url, where.token.reveal(), where.project, tls=where.tls) as client:
+            return await act(client)
+
+    return asyncio.run(connected())
