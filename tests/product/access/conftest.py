@@ -1,43 +1,20 @@
 """A real database (SQLite), a clock that the test moves, and the access service over both."""
 
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from skep.adapters.storage.database import SqlDatabase
 from skep.adapters.storage.stores import Stores, make_stores
-from skep.kernel.clock import to_ms
 from skep.kernel.ids import IdSource
 from skep.product.access.service import AccessService
-
-
-@dataclass
-class MovedClock:
-    """Stands still until it is moved."""
-
-    at: datetime = field(default=datetime(2026, 1, 1, tzinfo=UTC))
-    seconds: float = 0.0
-
-    def now(self) -> datetime:
-        """Return where it stands."""
-        return self.at
-
-    def monotonic(self) -> float:
-        """Return the seconds it was moved."""
-        return self.seconds
-
-    def move(self, seconds: float) -> None:
-        """Let time pass."""
-        self.at += timedelta(seconds=seconds)
-        self.seconds += seconds
+from skep.testing.clock import ManualClock
 
 
 @pytest.fixture
 def clock():
     """A clock that the test moves."""
-    return MovedClock()
+    return ManualClock()
 
 
 @pytest.fixture
@@ -49,13 +26,13 @@ async def db(tmp_path: Path):
 
 
 @pytest.fixture
-def stores(db: SqlDatabase, clock: MovedClock) -> Stores:
+def stores(db: SqlDatabase, clock: ManualClock) -> Stores:
     """The stores of the database."""
-    return make_stores(db.dialect, lambda: to_ms(clock.now()))
+    return make_stores(db.dialect, clock.now_ms)
 
 
 @pytest.fixture
-def make_access(db: SqlDatabase, stores: Stores, clock: MovedClock):
+def make_access(db: SqlDatabase, stores: Stores, clock: ManualClock):
     """Makes an access service, as another process would have one."""
     return lambda: AccessService(db, stores.access, stores.audit, clock, IdSource())
 

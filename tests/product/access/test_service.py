@@ -94,7 +94,7 @@ async def test_an_expired_token_is_refused_also_from_memory(access, admin, clock
     _, text = await access.create_token(admin, "short", [Scope.READ], expires_s=2)
     await access.authenticate(text.reveal())
 
-    clock.move(2)
+    clock.advance(2)
 
     with pytest.raises(UnauthenticatedError) as caught:
         await access.authenticate(text.reveal())
@@ -120,7 +120,7 @@ async def test_another_process_learns_of_a_revocation_within_seconds(access, mak
     await other.authenticate(text.reveal())
     await access.revoke(admin, token.id)
 
-    clock.move(KEPT_S)
+    clock.advance(KEPT_S)
 
     with pytest.raises(UnauthenticatedError):
         await other.authenticate(text.reveal())

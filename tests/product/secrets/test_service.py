@@ -33,7 +33,7 @@ async def test_what_is_put_is_revealed_to_its_project_only(secrets, access, admi
 async def test_putting_again_replaces_the_value(secrets, admin, clock):
     """The secret keeps its id and its time of making."""
     first = await secrets.put(admin, "K", Secret("one-value"))
-    clock.move(5)
+    clock.advance(5)
     second = await secrets.put(admin, "K", Secret("two-value"))
 
     assert (second.id, second.created_ms) == (first.id, first.created_ms)

@@ -4,7 +4,7 @@ from codecs import IncrementalDecoder, getincrementaldecoder
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
 from fastapi import Request, Response
-from starlette.responses import PlainTextResponse
+from starlette.responses import StreamingResponse
 
 from skep.edge.api import render
 from skep.edge.api.sse import Event, Streams, wants_stream
@@ -38,18 +38,23 @@ async def answer(
     streams: Streams,
     *,
     follow: bool,
-    frames: Callable[[], Awaitable[Sequence[LogFrame]]],
+    start: int,
+    frames: Callable[[int], Awaitable[Sequence[LogFrame]]],
     following: Callable[[], AsyncIterator[LogFrame]],
     last: Callable[[], Awaitable[Event]],
 ) -> Response:
     """Answer with a log in the form that the caller asked for."""
     if wants_stream(request, follow=follow):
         return streams.respond(_events(following()), last)
-    found = await frames()
     if "text/plain" in request.headers.get("accept", ""):
-        text = b"".join(frame.data for frame in found).decode("utf-8", "replace")
-        return PlainTextResponse(text)
-    return Response(pieces(found).model_dump_json(), media_type="application/json")
+        return StreamingResponse(_plain(frames, start), media_type="text/plain; charset=utf-8")
+    return Response(pieces(await frames(start)).model_dump_json(), media_type="application/json")
+
+
+async def _plain(frames: Callable[[int], Awaitable[Sequence[LogFrame]]], start: int) -> AsyncIterator[bytes]:
+    while found := await frames(start):
+        yield b"".join(frame.data for frame in found)
+        start = found[-1].next_offset
 
 
 async def _events(frames: AsyncIterator[LogFrame]) -> AsyncIterator[Event]:

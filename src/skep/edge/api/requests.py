@@ -1,16 +1,18 @@
 """How a request comes in: the caller is known before the body is read, and the body is strict JSON."""
 
 import math
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from typing import Any, cast
 
 import pydantic_core
 from fastapi import Request, Response
+from fastapi.dependencies.utils import get_flat_dependant
 from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 
 from skep.edge.api.auth import Needs
 from skep.edge.api.errors import bad_json
+from skep.kernel.errors import InvalidError
 
 _TOO_MANY_BITS = 4096
 
@@ -56,15 +58,25 @@ class CheckedRoute(APIRoute):
         handler = super().get_route_handler()
         needs = self.needs
         wants_json = self.body_field is not None
+        known = {"project", *(field.alias for field in get_flat_dependant(self.dependant).query_params)}
 
         async def checked(request: Request) -> Response:
             if needs is not None:
                 await needs.admit(request)
+            _check_arguments(request, known)
             if wants_json:
                 _check_content_type(request)
             return await handler(JsonRequest(request.scope, request.receive))
 
         return checked
+
+
+def _check_arguments(request: Request, known: Collection[str]) -> None:
+    """Refuse an unknown argument: a filter with a typing mistake must not list everything."""
+    unknown = sorted({name[:50] for name in request.query_params if name not in known})
+    if unknown:
+        words = "there is no such argument" + (f"; there are {', '.join(sorted(known))}" if known else "")
+        raise InvalidError(f"Unknown arguments: {', '.join(unknown[:5])}.", fields=dict.fromkeys(unknown[:5], words))
 
 
 def _check_content_type(request: Request) -> None:

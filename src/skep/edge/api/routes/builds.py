@@ -75,7 +75,8 @@ async def build_log(
         request,
         streams,
         follow=follow,
-        frames=lambda: uses.images.log(caller, build_id, start),
+        start=start,
+        frames=lambda where: uses.images.log(caller, build_id, where),
         following=lambda: uses.images.follow_log(caller, build_id, start),
         last=last,
     )

@@ -70,7 +70,8 @@ async def run_log(
         request,
         streams,
         follow=follow,
-        frames=lambda: uses.runs.log(caller, run_id, start),
+        start=start,
+        frames=lambda where: uses.runs.log(caller, run_id, where),
         following=lambda: uses.runs.follow_log(caller, run_id, start),
         last=lambda: _end(uses, caller, run_id),
     )

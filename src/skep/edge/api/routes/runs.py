@@ -24,10 +24,10 @@ async def list_runs(
     caller: Reader,
     uses: Uses,
     query: Annotated[PageQuery, paging(RunStatus)],
-    agent: Annotated[str | None, Query(max_length=128, description="Only runs of this agent (id or name).")] = None,
+    agent_id: Annotated[str | None, Query(max_length=128, description="Only runs of this agent (id or name).")] = None,
 ) -> Listing[RunView]:
     """List the runs of the project, or of one agent, newest first."""
-    return render.listing(await uses.runs.all(caller, query, agent=agent), render.run)
+    return render.listing(await uses.runs.all(caller, query, agent=agent_id), render.run)
 
 
 @router.post("/runs", status_code=202, response_model=RunView)
