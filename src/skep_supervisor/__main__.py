@@ -8,12 +8,11 @@ import os
 import sys
 from _collections_abc import Callable  # `collections.abc` would import `collections`, which takes longer
 
-from skep_supervisor import privileges, wire
+from skep_supervisor import privileges, signals, wire
 from skep_supervisor.commands import Commands
 from skep_supervisor.loop import READ, Loop
 from skep_supervisor.privileges import Identity
 from skep_supervisor.server import Server
-from skep_supervisor.signals import signals
 
 _LISTENER = 3
 
@@ -39,7 +38,7 @@ def serve(config: dict[str, object], oom: int | None) -> None:
     null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
     commands = Commands(loop, folder, limit, null, oom)
     server = Server(loop, _LISTENER, commands, _identities(config), sandbox, folder)
-    signals.signal(signals.SIGINT, signals.SIG_IGN)
+    signals.ignore(signals.SIGINT)
     _on_child_death(loop, server.reap)
     while True:
         loop.step()
@@ -73,8 +72,7 @@ def _on_child_death(loop: Loop, reap: Callable[[], None]) -> None:
         reap()
 
     loop.watch(wake, READ, woken)
-    signals.set_wakeup_fd(awake, warn_on_full_buffer=False)
-    signals.signal(signals.SIGCHLD, lambda _number, _frame: None)
+    signals.on_child_death(awake)
 
 
 if __name__ == "__main__":

@@ -4,10 +4,9 @@ import os
 import time
 from _collections_abc import Callable  # `collections.abc` would import `collections`, which takes longer
 
-from skep_supervisor import privileges, protocol
+from skep_supervisor import privileges, protocol, signals
 from skep_supervisor.loop import READ, Loop, Timer
 from skep_supervisor.privileges import Identity
-from skep_supervisor.signals import signals
 from skep_supervisor.spool import Spool, read_state
 
 _BLOCK = 1 << 16
@@ -17,8 +16,6 @@ _DRAIN_S = 0.2
 _AGAIN_S = 0.1
 _MAX_RUNNING = 64
 _OOM_SCORE = b"500"
-#: Python ignores these, and what is ignored stays so in a program that is executed.
-_IGNORED = (signals.SIGPIPE, signals.SIGXFSZ, signals.SIGINT)
 
 
 class CannotStartError(Exception):
@@ -335,8 +332,8 @@ def _execute(program: Program, null: int, out: int, err: int, news: int) -> None
     try:
         os.setsid()
         os.umask(0o022)
-        for number in _IGNORED:
-            signals.signal(number, signals.SIG_DFL)
+        for number in signals.IGNORED:
+            signals.reset(number)
         os.dup2(null, 0)
         os.dup2(out, 1)
         os.dup2(err, 2)
