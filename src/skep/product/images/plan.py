@@ -121,7 +121,7 @@ def make_plan(
 
 
 def _steps(install: Install, pyproject: Mapping[str, Any], *, packaged: bool) -> tuple[tuple[str, ...], ...]:
-    create = (UV, "venv", "--no-project", "--python", PYTHON, ENVIRONMENT)
+    create = (UV, "venv", "--no-project", "--allow-existing", "--python", PYTHON, ENVIRONMENT)
     into = (UV, "pip", "install", "--python", ENVIRONMENT_PYTHON)
     match install:
         case Install.NOTHING:

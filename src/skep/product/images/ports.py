@@ -15,6 +15,7 @@ from skep.product.images.model import (
     UploadId,
 )
 from skep.product.sandboxes.model import LayerId
+from skep.product.work.model import NewWork, WorkId
 
 
 class Framework(Protocol):
@@ -42,6 +43,22 @@ class BuildListener(Protocol):
 
     def build_ended(self, tx: Tx, build: Build, image: Image | None) -> None:
         """Act on the end of *build*; *image* is there if it succeeded."""
+        ...
+
+
+class Queue(Protocol):
+    """What builds need of the durable work; `WorkService` is it."""
+
+    def new_id(self) -> WorkId:
+        """Make the id of a new piece of work."""
+        ...
+
+    def enqueue(self, tx: Tx, work: NewWork) -> None:
+        """Add a piece of work."""
+        ...
+
+    def request_cancel(self, tx: Tx, kind: str, ref: str) -> bool:
+        """Ask for the end of the work on *ref*; True if somebody holds it and will be told."""
         ...
 
 

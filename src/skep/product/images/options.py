@@ -1,0 +1,83 @@
+"""What the operator decides about builds, read once."""
+
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from skep.kernel.settings import MIB, Settings, operator_index
+from skep.product.gateway.model import Rule
+from skep.product.gateway.policy import parse_rule, split_target
+from skep.product.images.sources import Leave, leave
+from skep.product.sandboxes.model import Limits
+
+_PIDS = 512
+_OPEN_FILES = 4096
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuildOptions:
+    """Limits of builds, and where they may go."""
+
+    limits: Limits
+    timeout_s: float
+    git_timeout_s: float
+    source_limit_mb: int
+    upload_limit_mb: int
+    leave: Leave
+    #: None is the public index.
+    index_url: str | None
+    #: What the door lets an installing build reach.
+    index_hosts: tuple[Rule, ...]
+    #: host:port at any address.
+    allow_private: tuple[Rule, ...]
+    uv_version: str
+    #: Attempts that may be lost to crashes before the build is given up.
+    max_attempts: int = 3
+
+    @property
+    def source_limit_bytes(self) -> int:
+        """The largest source, unpacked."""
+        return self.source_limit_mb * MIB
+
+    @property
+    def hidden(self) -> tuple[str, ...]:
+        """What must not appear in a log: user and password of the index."""
+        parts = urlsplit(self.index_url or "")
+        found = (parts.netloc.rpartition("@")[0], parts.password or "")
+        return tuple(text for text in found if text)
+
+
+def build_options(settings: Settings, *, uv_version: str) -> BuildOptions:
+    """Return the part of *settings* that builds need.
+
+    Raises:
+        InvalidError: a host among the settings is none.
+    """
+    index_url = operator_index(settings)
+    hosts = tuple(map(parse_rule, settings.index_hosts))
+    if index_url is not None:
+        hosts = (*hosts, _index_rule(index_url))
+    return BuildOptions(
+        limits=Limits(
+            cpus=settings.default_cpus,
+            memory_bytes=settings.build_memory_mb * MIB,
+            disk_bytes=settings.build_disk_mb * MIB,
+            pids=_PIDS,
+            open_files=_OPEN_FILES,
+            output_bytes=settings.output_limit_mb * MIB,
+        ),
+        timeout_s=settings.build_timeout_s,
+        git_timeout_s=settings.git_timeout_s,
+        source_limit_mb=settings.source_limit_mb,
+        upload_limit_mb=settings.upload_limit_mb,
+        leave=leave(settings.git_http_hosts, settings.git_ssh_hosts),
+        index_url=index_url,
+        index_hosts=hosts,
+        allow_private=tuple(map(parse_rule, settings.egress_allow_private)),
+        uv_version=uv_version,
+    )
+
+
+def _index_rule(url: str) -> Rule:
+    parts = urlsplit(url)
+    host, port = split_target(parts.netloc.rpartition("@")[2], 80 if parts.scheme == "http" else 443)
+    return Rule(host=host, port=port)

@@ -1,0 +1,177 @@
+"""A build's sandbox as its builder sees it: run a command, watch it into the log, learn how it ended."""
+
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Protocol
+
+from skep.kernel.clock import Clock, to_ms
+from skep.kernel.ids import IdSource
+from skep.product.blobs.model import LogId
+from skep.product.blobs.ports import LogStore
+from skep.product.gateway.egress import EgressProxy
+from skep.product.gateway.model import ConnectionRecord, Policy
+from skep.product.gateway.ports import Resolver
+from skep.product.images.environment import DOOR_PORT
+from skep.product.sandboxes.model import Command, CommandId, Exit, ExitReason, Handle, Stream
+from skep.product.sandboxes.ports import Doors, Driver, Files, Leftovers, Output, Sealing
+
+_KEPT = 16 * 1024
+
+
+class BuildDriver(Driver, Output, Files, Doors, Sealing, Leftovers, Protocol):
+    """A driver with all that a build needs."""
+
+    name: str
+
+
+class AttemptLostError(Exception):
+    """The sandbox or its driver went away; another attempt may do better."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ran:
+    """How a command ended, and what it said: the first bytes of its output, the last of its complaints."""
+
+    exit: Exit
+    stdout: str
+    stderr: str
+
+    @property
+    def ok(self) -> bool:
+        """Tell whether it ended by itself, well."""
+        return self.exit.reason is ExitReason.EXITED and self.exit.code == 0
+
+
+class BuildLog:
+    """The log of one build: what its commands print, and what Skep says between them."""
+
+    def __init__(self, logs: LogStore, log_id: LogId, clock: Clock, hidden: tuple[str, ...]) -> None:
+        self._logs = logs
+        self._id = log_id
+        self._clock = clock
+        self._hidden = tuple(text.encode() for text in hidden)
+        self._held: dict[str, bytes] = {}
+
+    async def say(self, text: str) -> None:
+        """Write a line of Skep's own."""
+        await self._append(Stream.SYSTEM, self._clean(f"{text}\n".encode()))
+
+    async def write(self, stream: Stream, data: bytes) -> None:
+        """Write a command's output, without what must not be seen, also where it comes in two pieces."""
+        data = self._clean(self._held.pop(stream, b"") + data)
+        keep = max((_overlap(data, hidden) for hidden in self._hidden), default=0)
+        if keep:
+            self._held[stream] = data[-keep:]
+        await self._append(stream, data[: len(data) - keep])
+
+    async def flush(self) -> None:
+        """Write what was held back because it looked like the beginning of something hidden."""
+        for stream, data in list(self._held.items()):
+            del self._held[stream]
+            await self._append(Stream(stream), data)
+
+    def _clean(self, data: bytes) -> bytes:
+        for hidden in self._hidden:
+            data = data.replace(hidden, b"********")
+        return data
+
+    async def _append(self, stream: Stream, data: bytes) -> None:
+        if data:
+            await self._logs.append(self._id, stream.value, to_ms(self._clock.now()), data, 0)
+
+
+class Workshop:
+    """One sandbox, made for one attempt of a build."""
+
+    def __init__(self, driver: BuildDriver, handle: Handle, log: BuildLog, ids: IdSource, clock: Clock) -> None:
+        self.driver = driver
+        self.handle = handle
+        self.log = log
+        self._ids = ids
+        self._clock = clock
+        self._proxy: EgressProxy | None = None
+        self._seen: list[ConnectionRecord] = []
+        self._told: set[str] = set()
+
+    @asynccontextmanager
+    async def door(self, resolver: Resolver) -> AsyncGenerator[None]:
+        """Hold the sandbox's door open; until `open_to` it leads nowhere."""
+        listener = await self.driver.listen(self.handle, DOOR_PORT)
+        self._proxy = EgressProxy(Policy(), resolver, self._seen.append, self._clock)
+        async with self._proxy.serving(listener):
+            yield
+
+    def open_to(self, policy: Policy, *, bytes_down: int | None = None) -> None:
+        """Let the door lead where *policy* says, for at most *bytes_down* bytes in."""
+        assert self._proxy is not None, "the door is opened first"
+        self._seen.clear()
+        self._proxy.renew(policy, bytes_down=bytes_down)
+
+    @property
+    def over_limit(self) -> bool:
+        """Tell whether the door's byte limit was passed since it was opened last."""
+        return any(record.over_limit for record in self._seen)
+
+    @property
+    def refused(self) -> tuple[str, ...]:
+        """Name the hosts that the door refused since it was opened last."""
+        return tuple(dict.fromkeys(f"{r.host}:{r.port}" for r in self._seen if not r.allowed and r.host))
+
+    async def run(
+        self,
+        argv: tuple[str, ...],
+        *,
+        env: Mapping[str, str],
+        timeout_s: float,
+        cwd: str = "/app",
+        shown: bool = True,
+    ) -> Ran:
+        """Run a command to its end.
+
+        Args:
+            argv: the command.
+            env: its whole environment.
+            timeout_s: its time limit, kept also while nobody watches.
+            cwd: its folder.
+            shown: whether its standard output goes to the log.
+
+        Raises:
+            AttemptLostError: nobody can know how it ended.
+        """
+        command = Command(
+            id=CommandId(self._ids.new("cmd", to_ms(self._clock.now()))),
+            argv=argv,
+            env=env,
+            cwd=cwd,
+            timeout_s=max(0.1, timeout_s),
+        )
+        await self.driver.exec(self.handle, command)
+        stdout, stderr = bytearray(), bytearray()
+        async for chunk in self.driver.output(self.handle, command.id):
+            if chunk.stream is Stream.STDOUT:
+                stdout += chunk.data[: _KEPT - len(stdout)]
+            else:
+                stderr += chunk.data
+                del stderr[:-_KEPT]
+            if shown or chunk.stream is not Stream.STDOUT:
+                await self.log.write(chunk.stream, chunk.data)
+        await self.log.flush()
+        await self._tell_refusals()
+        exit_ = await self.driver.wait(self.handle, command.id)
+        if exit_.reason is ExitReason.LOST:
+            raise AttemptLostError(exit_.message or "the sandbox is gone")
+        if exit_.reason is ExitReason.NOT_STARTED:
+            stderr += f"{argv[0]}: {exit_.message}".encode()
+        return Ran(exit=exit_, stdout=stdout.decode("utf-8", "replace"), stderr=stderr.decode("utf-8", "replace"))
+
+    async def _tell_refusals(self) -> None:
+        for record in self._seen:
+            if not record.allowed and record.reason not in self._told and len(self._told) < 100:
+                self._told.add(record.reason)
+                await self.log.say(f"Refused: {record.reason}.")
+
+
+def _overlap(data: bytes, hidden: bytes) -> int:
+    """Return how many of the last bytes of *data* are the beginning of *hidden*."""
+    return next((size for size in range(min(len(data), len(hidden) - 1), 0, -1) if data.endswith(hidden[:size])), 0)
