@@ -147,13 +147,16 @@ def _report(agent: AgentView, build: BuildView | None, *, as_json: bool) -> None
         return
     version = f"v{agent.version.number}" if agent.version else None
     framework = build.recognised.framework if build is not None and build.recognised else None
-    took = (
-        (build.ended_at - build.started_at).total_seconds() if build and build.ended_at and build.started_at else None
-    )
-    row = (agent.name, agent.status, version, framework, screen.duration(took) if took is not None else None, agent.id)
+    row = (agent.name, agent.status, version, framework, _took(build), agent.id)
     screen.table(("agent", "status", "version", "framework", "built in", "id"), [row], empty="")
     screen.say()
     screen.say(f"next: {next_command(agent, built=build is not None)}", style="bold")
+
+
+def _took(build: BuildView | None) -> str | None:
+    if build is None or build.started_at is None or build.ended_at is None:
+        return None
+    return screen.duration((build.ended_at - build.started_at).total_seconds())
 
 
 def next_command(agent: AgentView, *, built: bool) -> str:

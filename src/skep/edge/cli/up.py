@@ -83,21 +83,13 @@ def _ready(config: LaunchConfig, url: str, known: str, *, as_json: bool) -> None
         about = {"url": url, "data_dir": config.data_dir, "instance": config.instance, "already_running": False}
         screen.emit(about | ({"token": fresh} if fresh else {}))
         return
-    lines = [
-        ("server     ", url),
-        ("data       ", config.data_dir),
-        ("isolation  ", "container (runc): own namespaces, the host's kernel"),
-    ]
-    text = Text()
-    for name, value in lines:
-        text.append(name, style="dim").append(value + "\n")
+    rows = [("server", url), ("data", config.data_dir), ("isolation", "container (runc; the host's kernel is shared)")]
     if fresh:
-        text.append("token      ", style="dim").append(fresh, style="bold").append(
-            f"\n           kept in {config.admin_token_file}\n", style="dim"
-        )
-    text.append("\nnext       ", style="dim").append("skep deploy ./folder\n           skep --help")
+        rows += [("token", fresh), ("", f"shown once; kept in {config.admin_token_file}")]
     if config.detach:
-        text.append("\nlog        ", style="dim").append(config.log_file)
+        rows.append(("log", config.log_file))
+    rows += [("next", "skep deploy ./folder"), ("", "skep doctor"), ("", "skep --help")]
+    text = Text("\n").join(Text.assemble((f"{name:<11}", "dim"), value) for name, value in rows)
     screen.console(stderr=True).print(Panel(text, title="Skep is up", expand=False, border_style="green"))
 
 

@@ -68,10 +68,11 @@ def _become(child: Child, writer: int, launcher: int) -> None:
         signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
     os.setsid()
-    os.umask(child.umask)
+    os.umask(0o022)
     _soft_limit(resource.RLIMIT_NOFILE, _OPEN_FILES)
     if child.view.covers:
         mounts.enter(child.view, drop=child.drop)
+    os.umask(child.umask)
     if child.user is not None:
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         os.setgroups([])
