@@ -1,0 +1,198 @@
+"""What sources are accepted, and the commands that fetch them."""
+
+import pytest
+
+from skep.kernel.errors import InvalidError, TooLargeError
+from skep.product.images import sources
+from skep.product.images.model import FilesSource, GitSource, ImageSource, UploadId, UploadSource
+from skep.product.images.sources import Leave, check, leave, remote
+
+NONE = Leave()
+ORIGIN = remote("https://git.example/me/agent.git", NONE)
+
+
+def test_an_address_is_rebuilt_from_its_parts() -> None:
+    """What git reads is what was checked."""
+    assert (
+        sources.Remote(url="https://git.example/me/agent.git", scheme="https", host="git.example", port=443) == ORIGIN
+    )
+    assert remote("https://GIT.example.:8443/me/a", NONE).url == "https://git.example:8443/me/a"
+    assert remote("https://[2001:DB8::1]/a", NONE).url == "https://[2001:db8::1]/a"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "x",
+        "-x",
+        "git.example/a",
+        "ext::sh -c id",
+        "file:///etc",
+        "/etc",
+        "git://h/a",
+        "ftp://h/a",
+        "HTTPS://h/a",
+        "--upload-pack=id",
+        "https://",
+        "https:///a",
+        "https://h",
+        "https://h/",
+        "https://u@h/a",
+        "https://u:p@h/a",
+        "https://@h/a",
+        "https://h/a?x",
+        "https://h/a#x",
+        "https://h/a b",
+        "https://h/a\n",
+        "https://h/a\0",
+        "https://h\\@evil/a",
+        "https://h/ä",
+        "https://127.1/a",
+        "https://0x7f.0.0.1/a",
+        "https://2130706433/a",
+        "https://h:0/a",
+        "https://h:99999/a",
+        "https://-h/a",
+        "https://h/a'b\"",
+        "https://h/a`id`",
+        "https://h/" + "a" * 3000,
+    ],
+)
+def test_odd_addresses_are_refused(url: str) -> None:
+    """Other transports, options, user-info, odd hosts and characters."""
+    with pytest.raises(InvalidError) as caught:
+        remote(url, NONE)
+    assert caught.value.code in ("git_url_invalid", "host_invalid")
+    assert "source.git.url" in caught.value.fields
+
+
+def test_http_and_ssh_need_the_operators_leave() -> None:
+    """The hint names the setting and what it would hold."""
+    allowed = leave(["git.lan:3000"], ["git.lan"])
+    assert remote("http://git.lan:3000/a", allowed).port == 3000
+    assert remote("ssh://git@git.lan/a", allowed).url == "ssh://git@git.lan/a"
+    for url, name in (("http://git.lan/a", "SKEP_GIT_HTTP_HOSTS=git.lan:80"), ("ssh://h/a", "SKEP_GIT_SSH_HOSTS=h:22")):
+        with pytest.raises(InvalidError) as caught:
+            remote(url, allowed)
+        assert caught.value.code == "git_transport_refused"
+        assert name in (caught.value.hint or "")
+
+
+@pytest.mark.parametrize(
+    "ref",
+    [
+        "",
+        "-x",
+        "--upload-pack=x",
+        "a..b",
+        "a b",
+        "a:b",
+        "+a",
+        "a^",
+        "a~1",
+        "a?",
+        "a*",
+        "a[",
+        "a\\b",
+        "a@{1}",
+        "a//b",
+        "a/",
+        "a.",
+        "a.lock",
+        "/a",
+        ".a",
+        "a\0",
+        "a\n",
+        "ä",
+        "a" * 300,
+    ],
+)
+def test_odd_refs_are_refused(ref: str) -> None:
+    """Options, refspecs and revision syntax are no refs."""
+    with pytest.raises(InvalidError) as caught:
+        check(GitSource(url=ORIGIN.url, ref=ref), NONE)
+    assert "source.git.ref" in caught.value.fields
+
+
+@pytest.mark.parametrize("ref", ["main", "v1.2.3", "feature/x", "a" * 40, "release-1_2", "_x", "user@host", "c++"])
+def test_refs(ref: str) -> None:
+    """Branches, tags and commits."""
+    check(GitSource(url=ORIGIN.url, ref=ref), NONE)
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/a", "a/", "..", "a/../b", "a//b", ".", "./a", "-a", ".git", "a/.GIT/b", "a\\b", "a\0b", "a\nb", "x" * 300],
+)
+def test_odd_paths_are_refused(path: str) -> None:
+    """A path stays inside the source."""
+    for source in (GitSource(url=ORIGIN.url, path=path), UploadSource(upload_id=UploadId("u"), path=path)):
+        with pytest.raises(InvalidError):
+            check(source, NONE)
+
+
+def test_inline_files_are_bounded() -> None:
+    """Names are relative, none is another's folder, and together they are small."""
+    check(FilesSource(files={"main.py": "", "a/b.txt": ""}), NONE)
+    for files in ({}, {"../x": ""}, {"/x": ""}, {"a/": ""}, {"": ""}, {"a": "", "a/b": ""}):
+        with pytest.raises(InvalidError):
+            check(FilesSource(files=files), NONE)
+    with pytest.raises(TooLargeError):
+        check(FilesSource(files={"a": "x" * 5_000_000}), NONE)
+
+
+def test_container_images_need_another_driver() -> None:
+    """It is said at once, not when the build begins."""
+    with pytest.raises(InvalidError) as caught:
+        check(ImageSource(name="python:3.12"), NONE)
+    assert caught.value.code == "images_need_docker"
+
+
+def test_the_commands_of_a_fetch() -> None:
+    """No hooks, no other transport, no credentials, no submodules, no configuration of a system or user."""
+    init, add = sources.prepare(ORIGIN)
+    head = init[: init.index("init")]
+    assert head[:2] == ("/usr/bin/git", "--git-dir=/tmp/skep-git")
+    for setting in (
+        "core.hooksPath=/dev/null",
+        "protocol.allow=never",
+        "protocol.https.allow=always",
+        "credential.helper=",
+        "submodule.recurse=false",
+        "filter.lfs.smudge=",
+    ):
+        assert head[head.index(setting) - 1] == "-c"
+    assert init[len(head) :] == ("init", "--quiet", "--template=", "--initial-branch=skep")
+    assert add[len(head) :] == ("remote", "add", "origin", ORIGIN.url)
+    assert sources.fetch_shallow(ORIGIN, "main")[len(head) :] == (
+        "fetch",
+        "--depth=1",
+        "--no-tags",
+        "--no-recurse-submodules",
+        "--no-write-commit-graph",
+        "--no-auto-gc",
+        "origin",
+        "main",
+    )
+    assert sources.fetch_shallow(ORIGIN, None)[-1] == "HEAD"
+    assert sources.resolve(ORIGIN, "FETCH_HEAD")[len(head) :] == (
+        "rev-parse",
+        "--verify",
+        "--quiet",
+        "FETCH_HEAD^{commit}",
+    )
+    read, out = sources.check_out(ORIGIN, "a" * 40, "agents/x")
+    assert read[len(head) :] == ("read-tree", "a" * 40 + ":agents/x")
+    assert out[len(head) :] == ("--work-tree=/app", "checkout-index", "--all", "--force", "--quiet")
+    env = sources.environment({"PATH": "/usr/bin"})
+    assert env["GIT_CONFIG_NOSYSTEM"] == "1"
+    assert env["GIT_CONFIG_GLOBAL"] == "/dev/null"
+    assert env["GIT_TERMINAL_PROMPT"] == "0"
+
+
+def test_names_after_a_whole_fetch() -> None:
+    """A tag goes over a branch, as git itself has it; the start of a hash comes last."""
+    assert sources.revisions(None) == ("refs/remotes/origin/HEAD",)
+    assert sources.revisions("main") == ("refs/tags/main", "refs/remotes/origin/main")
+    assert sources.revisions("abcdef0")[-1] == "abcdef0"
