@@ -1,5 +1,6 @@
 """A clock that stands still until a test moves it."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 from skep.kernel.clock import to_ms
@@ -11,6 +12,7 @@ class ManualClock:
     def __init__(self, start: datetime = datetime(2026, 1, 1, tzinfo=UTC)) -> None:
         self._now = start
         self._monotonic = 1000.0
+        self._listeners: list[Callable[[], None]] = []
 
     def now(self) -> datetime:
         """Return the time at which the clock stands."""
@@ -28,3 +30,9 @@ class ManualClock:
         """Let *seconds* pass."""
         self._now += timedelta(seconds=seconds)
         self._monotonic += seconds
+        for listener in list(self._listeners):
+            listener()
+
+    def on_advance(self, listener: Callable[[], None]) -> None:
+        """Call *listener* after each advance."""
+        self._listeners.append(listener)
