@@ -133,3 +133,52 @@ class RunEvent:
     #: "run.queued", "attempt.created", "attempt.started", "run.succeeded", ...
     type: str
     data: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunOutput:
+    """What a run printed, as text; bytes that are no UTF-8 are replaced."""
+
+    stdout: str = ""
+    stderr: str = ""
+    #: True when the middle was left out because there was too much.
+    truncated: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentUsage:
+    """What the runs of one agent used."""
+
+    agent_id: AgentId
+    agent_name: str
+    #: Status -> number of runs.
+    runs: Mapping[RunStatus, int]
+    duration_s: float = 0.0
+    cpu_seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunLimits:
+    """What a run may use, unless its agent says otherwise, and what is kept of it."""
+
+    cpus: float = 1.0
+    memory_bytes: int = 512 << 20
+    disk_bytes: int = 1024 << 20
+    pids: int = 256
+    timeout_s: float = 3600.0
+    #: The longest time limit that may be asked for.
+    max_timeout_s: float = 86400.0
+    #: Time between TERM and KILL.
+    grace_s: float = 1.5
+    #: Kept output of an attempt; the server itself stops 1 MiB later.
+    output_bytes: int = 10 << 20
+    result_bytes: int = 1 << 20
+    #: Kept artifacts of an attempt, all together, and how many.
+    artifact_bytes: int = 64 << 20
+    artifact_count: int = 1000
+    #: Runs of one project that may be unfinished.
+    max_unfinished: int = 10_000
+    #: Below this much free disk new runs are refused.
+    min_free_bytes: int = 512 << 20
+    #: First pause before something that is away is tried again; it doubles up to 5 s.
+    retry_s: float = 0.2

@@ -5,7 +5,8 @@ from typing import Protocol
 from skep.kernel.database import Tx
 from skep.kernel.paging import Page, PageQuery
 from skep.product.runs.model import Artifact, Attempt, AttemptId, Run, RunEvent, RunId
-from skep.product.work.model import Lease
+from skep.product.sandboxes.ports import Driver, Files, Output
+from skep.product.work.model import Lease, NewWork
 
 
 class RunStore(Protocol):
@@ -78,3 +79,19 @@ class Executor(Protocol):
     async def cancel(self, run: Run) -> None:
         """End what the run is doing, soon."""
         ...
+
+
+class WorkQueue(Protocol):
+    """What runs need of the work; `WorkService` is it."""
+
+    def enqueue(self, tx: Tx, work: NewWork) -> None:
+        """Add a piece of work and, after the commit, wake whoever does it."""
+        ...
+
+    def request_cancel(self, tx: Tx, kind: str, ref: str) -> bool:
+        """Ask the holder to stop; True if somebody holds it. An item that only waits becomes done."""
+        ...
+
+
+class JobDriver(Driver, Output, Files, Protocol):
+    """A driver with the extras that a job needs."""

@@ -1,0 +1,80 @@
+"""What a run leaves in its sandbox, kept: its result, and its artifacts as blobs."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from skep.kernel.errors import InvalidError, NotFoundError, TooLargeError
+from skep.product.blobs.ports import BlobStore
+from skep.product.images.model import Failure
+from skep.product.runs.model import Artifact, Attempt, RunLimits
+from skep.product.runs.plan import ARTIFACTS, RESULT, artifact_blob, is_artifact_path, parse_result
+from skep.product.sandboxes.model import Handle
+from skep.product.sandboxes.ports import Files
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kept:
+    """What was kept, and what was too much."""
+
+    result: object = None
+    artifacts: Sequence[Artifact] = ()
+    #: Why something could not be kept; the run then did not succeed.
+    failure: Failure | None = None
+    #: Names of artifacts that were left out, the first few of them.
+    left_out: Sequence[str] = field(default_factory=list[str])
+
+
+async def keep(files: Files, blobs: BlobStore, handle: Handle, attempt: Attempt, limits: RunLimits) -> Kept:
+    """Read result and artifacts from the sandbox; blobs are on disk when this returns."""
+    result, failure = await _result(files, handle, limits)
+    artifacts, left_out = await _artifacts(files, blobs, handle, attempt, limits)
+    if left_out and failure is None:
+        failure = Failure(
+            code="artifacts_too_large",
+            message=f"{len(left_out)} artifacts were not kept, {left_out[0]} among them.",
+            hint=f"At most {limits.artifact_count} files and {limits.artifact_bytes} bytes are kept; "
+            "their names are plain relative paths.",
+        )
+    return Kept(result=result, artifacts=artifacts, failure=failure, left_out=left_out[:10])
+
+
+async def _result(files: Files, handle: Handle, limits: RunLimits) -> tuple[object, Failure | None]:
+    raw = bytearray()
+    try:
+        async for chunk in files.get(handle, RESULT, limit=limits.result_bytes):
+            raw += chunk
+    except TooLargeError:
+        said = f"The result is larger than {limits.result_bytes} bytes."
+        return None, Failure(code="result_too_large", message=said, hint="Leave large results in $SKEP_ARTIFACTS.")
+    except (NotFoundError, InvalidError):
+        return None, None  # no file, or no regular one
+    return parse_result(bytes(raw)), None
+
+
+async def _artifacts(
+    files: Files, blobs: BlobStore, handle: Handle, attempt: Attempt, limits: RunLimits
+) -> tuple[list[Artifact], list[str]]:
+    kept: dict[str, Artifact] = {}
+    left_out: list[str] = []
+    room = limits.artifact_bytes
+    try:
+        entries = await files.list(handle, ARTIFACTS, limit=limits.artifact_count * 4)
+    except (TooLargeError, NotFoundError, InvalidError):
+        return [], [f"all of more than {limits.artifact_count * 4} files"]
+    for entry in entries:
+        if entry.is_dir or entry.is_link or entry.path in kept:
+            continue
+        if len(kept) >= limits.artifact_count or not is_artifact_path(entry.path) or entry.size > room:
+            left_out.append(ascii(entry.path[:200]))
+            continue
+        try:
+            data = files.get(handle, f"{ARTIFACTS}/{entry.path}", limit=room)
+            blob = await blobs.put(artifact_blob(attempt, entry.path), data, limit=room)
+        except (TooLargeError, NotFoundError, InvalidError):
+            left_out.append(ascii(entry.path))
+            continue
+        room -= blob.size
+        kept[entry.path] = Artifact(
+            run_id=attempt.run_id, path=entry.path, blob_id=blob.id, size=blob.size, sha256=blob.sha256
+        )
+    return [kept[path] for path in sorted(kept)], left_out

@@ -1,0 +1,316 @@
+"""Executes runs of job agents: one command in one sandbox, followed to its end.
+
+Every round reads how far the attempt has come, takes the next step and commits it. So a crash, a driver that is
+away and a database that is away are all the same: the next round, perhaps in another process, goes on from there.
+"""
+
+import asyncio
+import logging
+import signal
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
+from contextlib import aclosing, asynccontextmanager, contextmanager, suppress
+from dataclasses import dataclass, replace
+
+from skep.kernel.errors import InvalidError, LimitError, NotFoundError, SkepError, UnavailableError
+from skep.product.blobs.ports import BlobStore, LogStore
+from skep.product.images.model import Failure
+from skep.product.runs import plan
+from skep.product.runs.artifacts import Kept, keep
+from skep.product.runs.machine import (
+    CANCELLED,
+    Happening,
+    Outcome,
+    clean,
+    lost_exit,
+    outcome,
+    overdue_in_s,
+    time_limit_s,
+)
+from skep.product.runs.model import Attempt, AttemptPhase, Run, RunId, RunLimits, Usage
+from skep.product.runs.output import SLACK, copy_output, merged
+from skep.product.runs.ports import JobDriver
+from skep.product.runs.records import Records, State
+from skep.product.sandboxes.model import CommandId, Exit, ExitReason, Handle
+from skep.product.secrets.service import SecretService
+from skep.product.work.model import Lease
+
+log = logging.getLogger(__name__)
+
+_MAX_PAUSE_S = 5.0
+#: How much longer than its time limit an attempt may last before the server ends it itself.
+_SLACK_S = 5.0
+
+
+@dataclass(slots=True, kw_only=True)
+class _Job:
+    """What is known of a run only while this process executes it."""
+
+    run_id: RunId
+    lease: Lease
+    #: Set when somebody wants the end.
+    cancelled: asyncio.Event
+    #: The attempt whose sandbox this process made and in which it has certainly not started the command.
+    untouched: str = ""
+    #: The attempt that this process ended because its time was long over.
+    overdue: str = ""
+
+
+class JobExecutor:
+    """The `Executor` of agents of kind `job`."""
+
+    def __init__(
+        self,
+        records: Records,
+        driver: JobDriver,
+        logs: LogStore,
+        blobs: BlobStore,
+        secrets: SecretService,
+        limits: RunLimits,
+    ) -> None:
+        self._records = records
+        self._driver = driver
+        self._logs = logs
+        self._blobs = blobs
+        self._secrets = secrets
+        self._limits = limits
+        self._live: dict[RunId, asyncio.Event] = {}
+
+    async def execute(self, run: Run, lease: Lease) -> None:
+        """Bring *run* to its end, or to its next attempt, from wherever the last one stopped."""
+        with self._watched(run.id) as cancelled:
+            job = _Job(run_id=run.id, lease=lease, cancelled=cancelled)
+            pause_s = self._limits.retry_s
+            over = False
+            while not over:
+                try:
+                    over = await self._step(job)
+                    pause_s = self._limits.retry_s
+                except (UnavailableError, LimitError) as error:
+                    log.warning("a run has to wait", extra={"run": run.id, "why": str(error), "code": error.code})
+                    await asyncio.sleep(pause_s)
+                    pause_s = min(_MAX_PAUSE_S, pause_s * 2)
+
+    async def cancel(self, run: Run) -> None:
+        """Wake whoever executes *run*; that its end is wanted stands in its row."""
+        if (event := self._live.get(run.id)) is not None:
+            event.set()
+
+    # ---- one step per phase; True when the run, or this attempt at it, is over
+
+    async def _step(self, job: _Job) -> bool:
+        state = await self._records.load(job.run_id)
+        attempt = state.attempt
+        if attempt is None:
+            return not await self._records.begin(job.run_id, job.lease)
+        if state.run.cancel_requested:
+            job.cancelled.set()
+        if attempt.phase is AttemptPhase.INTENDED:
+            return await self._create(job, state, attempt)
+        if state.sandbox is None or state.sandbox.handle is None:
+            return await self._lose(job, state, attempt, "its sandbox was removed")
+        act = {
+            AttemptPhase.CREATED: self._start,
+            AttemptPhase.STARTED: self._follow,
+            AttemptPhase.EXITED: self._keep,
+        }[attempt.phase]
+        handle = state.sandbox.handle
+        try:
+            return await act(job, state, attempt, handle)
+        except NotFoundError as error:
+            return await self._lose(job, state, attempt, error.message, handle)
+
+    async def _create(self, job: _Job, state: State, attempt: Attempt) -> bool:
+        if job.cancelled.is_set():
+            return await self._end(job, attempt, _nothing("cancelled"), CANCELLED, None)
+        spec = plan.sandbox_spec(state.run, attempt, state.version.config, state.image, self._limits)
+        try:
+            handle = await self._driver.create(spec)
+        except (InvalidError, NotFoundError) as error:
+            return await self._refuse(job, attempt, error, None)
+        await self._records.created(attempt, job.lease, handle)
+        job.untouched = attempt.id
+        return False
+
+    async def _start(self, job: _Job, state: State, attempt: Attempt, handle: Handle) -> bool:
+        if job.cancelled.is_set():
+            return await self._end(job, attempt, _nothing("cancelled"), CANCELLED, handle)
+        config = state.version.config
+        names = {*config.secrets, *config.env_from_secret.values()}
+        try:
+            values = await self._secrets.reveal(state.run.project_id, sorted(names))
+        except NotFoundError as error:
+            return await self._refuse(job, attempt, error, handle)
+        secret_env = {name: values[secret].reveal() for name, secret in config.env_from_secret.items()}
+        command = plan.command(state.run, attempt, config, state.image, self._limits, secret_env)
+        try:
+            await self._driver.put(handle, plan.INPUTS, plan.inputs_file(state.run), mode=0o600)
+            for name in config.secrets:
+                await self._driver.put(handle, f"{plan.SECRETS}/{name}", values[name].reveal().encode(), mode=0o400)
+            job.untouched = ""
+            await self._driver.exec(handle, command)
+        except InvalidError as error:
+            return await self._refuse(job, attempt, error, handle)
+        await self._records.started(state, attempt, job.lease)
+        return False
+
+    async def _follow(self, job: _Job, state: State, attempt: Attempt, handle: Handle) -> bool:
+        timeout_s = time_limit_s(state.run, state.version.config, self._limits.timeout_s)
+        async with self._enforced(job, attempt, handle, timeout_s):
+            try:
+                cut = await self._copy(attempt, handle)
+                end = await self._driver.wait(handle, CommandId(attempt.id))
+            except NotFoundError as error:
+                if job.overdue != attempt.id and not job.cancelled.is_set():
+                    raise
+                cut, end = False, lost_exit(error.message, maybe_started=True)
+        if job.overdue == attempt.id and end.reason in (ExitReason.LOST, ExitReason.SIGNALED):
+            end = replace(end, reason=ExitReason.TIMED_OUT)
+        if end.reason is ExitReason.LOST and not job.cancelled.is_set():
+            return await self._lose(job, state, attempt, end.message, handle)
+        await self._records.exited(attempt, job.lease, replace(end, truncated=end.truncated or cut))
+        return False
+
+    async def _keep(self, job: _Job, state: State, attempt: Attempt, handle: Handle) -> bool:
+        end = attempt.exit
+        assert end is not None, "an attempt that has exited says how"
+        meant = outcome(end, cancel_requested=state.run.cancel_requested)
+        inspection = await self._driver.inspect(handle)
+        try:
+            if await self._copy(attempt, handle) and not end.truncated:
+                end = replace(end, truncated=True)
+            await self._logs.close(attempt.log_id)
+            kept = await keep(self._driver, self._blobs, handle, attempt, self._limits)
+        except (NotFoundError, UnavailableError) as error:
+            # A dead sandbox answers no more; what it left is lost. With a living one we try again.
+            if inspection.alive or error.code in ("disk_full", "storage_failed"):
+                raise
+            kept = _unkept(error)
+        if kept.failure is not None and meant.happening is Happening.SUCCEEDED:
+            meant = Outcome(happening=Happening.FAILED, failure=kept.failure)
+        usage = Usage(
+            duration_s=max(0.0, end.duration_s),
+            cpu_seconds=inspection.cpu_seconds,
+            memory_peak_bytes=inspection.memory_peak_bytes,
+        )
+        return await self._end(job, attempt, end, meant, handle, kept, usage)
+
+    # ---- ends
+
+    async def _refuse(self, job: _Job, attempt: Attempt, error: SkepError, handle: Handle | None) -> bool:
+        """End a run that can never start, in the words of whoever said so."""
+        failure = Failure(code=error.code, message=clean(error.message) + ".", hint=error.hint or "")
+        meant = Outcome(happening=Happening.FAILED, failure=failure)
+        return await self._end(job, attempt, _nothing(error.message), meant, handle)
+
+    async def _end(
+        self,
+        job: _Job,
+        attempt: Attempt,
+        end: Exit,
+        meant: Outcome,
+        handle: Handle | None,
+        kept: Kept | None = None,
+        usage: Usage | None = None,
+    ) -> bool:
+        await self._logs.close(attempt.log_id)
+        await self._records.ended(attempt, job.lease, end, meant, kept or Kept(), usage or Usage())
+        await self._destroy(attempt, handle)
+        return True
+
+    async def _lose(self, job: _Job, state: State, attempt: Attempt, why: str, handle: Handle | None = None) -> bool:
+        maybe_started = attempt.phase is not AttemptPhase.INTENDED and job.untouched != attempt.id
+        await self._logs.close(attempt.log_id)
+        end = lost_exit(why, maybe_started=maybe_started)
+        await self._records.lost(
+            state, attempt, job.lease, end, maybe_started=maybe_started, retry_s=self._limits.retry_s
+        )
+        await self._destroy(attempt, handle)
+        return True
+
+    async def _destroy(self, attempt: Attempt, handle: Handle | None) -> None:
+        """Remove the sandbox; its row says that it must go, so what fails here is done by reconciliation."""
+        if handle is None:
+            return
+        try:
+            await self._driver.destroy(handle)
+            await self._records.forget(attempt.sandbox_id)
+        except SkepError as error:
+            log.warning("a sandbox is destroyed later", extra={"sandbox": attempt.sandbox_id, "why": str(error)})
+
+    # ---- parts
+
+    async def _copy(self, attempt: Attempt, handle: Handle) -> bool:
+        """Copy output into the log from where it stopped; return whether the server's own limit was passed."""
+        position = await self._logs.position(attempt.log_id)
+        if position.closed:
+            return False
+        chunks = self._driver.output(handle, CommandId(attempt.id), position.source_offset)
+        limit = self._limits.output_bytes + SLACK
+        async with aclosing(merged(chunks)) as joined:
+            return await copy_output(joined, self._logs, attempt.log_id, limit=limit)
+
+    @contextmanager
+    def _watched(self, run_id: RunId) -> Generator[asyncio.Event]:
+        event = self._live[run_id] = asyncio.Event()
+        try:
+            yield event
+        finally:
+            if self._live.get(run_id) is event:
+                del self._live[run_id]
+
+    @asynccontextmanager
+    async def _enforced(self, job: _Job, attempt: Attempt, handle: Handle, timeout_s: float) -> AsyncGenerator[None]:
+        """See to it, beside what goes on inside, that a cancel and the time limit have their effect."""
+        task = asyncio.create_task(self._enforce(job, attempt, handle, timeout_s))
+        try:
+            yield
+        finally:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+
+    async def _enforce(self, job: _Job, attempt: Attempt, handle: Handle, timeout_s: float) -> None:
+        slack_s = _SLACK_S + self._limits.grace_s
+        left_s = overdue_in_s(attempt, timeout_s=timeout_s, slack_s=slack_s, now_ms=self._records.now_ms())
+        try:
+            async with asyncio.timeout(left_s):
+                await job.cancelled.wait()
+        except TimeoutError:
+            job.overdue = attempt.id
+        else:
+            await self._signal(attempt, handle, signal.SIGTERM)
+            await asyncio.sleep(slack_s)
+        await self._signal(attempt, handle, signal.SIGKILL)
+        await asyncio.sleep(slack_s)
+        log.warning("a command outlived SIGKILL", extra={"attempt": attempt.id, "sandbox": attempt.sandbox_id})
+        await self._insist(lambda: self._driver.destroy(handle))
+
+    async def _signal(self, attempt: Attempt, handle: Handle, number: int) -> None:
+        await self._insist(lambda: self._driver.signal(handle, CommandId(attempt.id), number))
+
+    async def _insist(self, action: Callable[[], Awaitable[None]]) -> None:
+        """Do what must be done, however long the driver is away; a sandbox that is gone needs nothing."""
+        pause_s = self._limits.retry_s
+        while True:
+            try:
+                return await action()
+            except NotFoundError:
+                return None
+            except UnavailableError as error:
+                log.warning("the driver is away", extra={"why": str(error)})
+                await asyncio.sleep(pause_s)
+                pause_s = min(_MAX_PAUSE_S, pause_s * 2)
+
+
+def _nothing(why: str) -> Exit:
+    """Return the end of a command that was never begun."""
+    return lost_exit(why, maybe_started=False)
+
+
+def _unkept(error: SkepError) -> Kept:
+    failure = Failure(
+        code="output_lost",
+        message=f"The agent ended, but its sandbox went before all was kept: {clean(error.message)}.",
+        hint="The log may lack its last lines; result and artifacts are gone.",
+    )
+    return Kept(failure=failure)
