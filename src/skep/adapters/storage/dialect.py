@@ -9,9 +9,12 @@ from sqlalchemy.dialects import postgresql, sqlite
 Dialect = Literal["sqlite", "postgresql"]
 
 
-def insert_new(dialect: Dialect, table: Table) -> Any:
-    """Build an INSERT of all columns that leaves a row that is there already, and then counts 0 rows."""
-    values = {column.name: bindparam(column.name) for column in table.columns}
+def insert_new(dialect: Dialect, table: Table, **computed: Any) -> Any:
+    """Build an INSERT of all columns that leaves a row that is there already, and then counts 0 rows.
+
+    *computed*: expressions for columns that the caller does not bind.
+    """
+    values: dict[str, Any] = {column.name: bindparam(column.name) for column in table.columns} | computed
     if dialect == "sqlite":
         return sqlite.insert(table).values(values).on_conflict_do_nothing()
     return postgresql.insert(table).values(values).on_conflict_do_nothing()

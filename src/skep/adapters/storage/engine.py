@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
+from psycopg import sql
 from sqlalchemy import Connection, Engine, NullPool, QueuePool, create_engine, event
 
 from skep.adapters.storage.dialect import Dialect
@@ -14,6 +15,11 @@ _BUSY_MS = 10_000
 #: A server that hangs inside a transaction must not hold up the others for ever.
 _IDLE_MS = 15_000
 _CONNECT_S = 5
+_POSTGRESQL_SETTINGS = (
+    sql.SQL("SET search_path = {}").format(sql.Identifier(SCHEMA)),
+    sql.SQL("SET idle_in_transaction_session_timeout = {}").format(_IDLE_MS),
+    sql.SQL("SET lock_timeout = {}").format(_BUSY_MS),
+)
 READERS = 4
 
 
@@ -58,10 +64,8 @@ def _sqlite(path: Path, readonly: bool) -> sqlite3.Connection:
 def _postgresql(url: str, readonly: bool) -> psycopg.Connection[Any]:
     connection = psycopg.connect(url, connect_timeout=_CONNECT_S, application_name="skep", autocommit=True)
     try:
-        connection.execute(
-            f"SET search_path = {SCHEMA}; SET idle_in_transaction_session_timeout = {_IDLE_MS}; "
-            f"SET lock_timeout = {_BUSY_MS}; SET client_min_messages = warning"
-        )
+        for setting in _POSTGRESQL_SETTINGS:
+            connection.execute(setting)
         connection.autocommit = False
         # Writers see what SQLite's one writer would see; a clash between two servers is run again.
         connection.isolation_level = (

@@ -55,7 +55,7 @@ class Mapper(Generic[T]):
         self._by_id = self.by(*self._keys)
 
     def _build_update(self) -> Update:
-        changed = {name: bindparam(name) for name in self._names if name not in self._keys}
+        changed: dict[str, Any] = {name: bindparam(name) for name in self._names if name not in self._keys}
         return (
             update(self.table).values(changed).where(*(self.table.c[key] == bindparam(f"_{key}") for key in self._keys))
         )

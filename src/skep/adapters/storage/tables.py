@@ -33,6 +33,14 @@ metadata = MetaData(
     }
 )
 
+#: The conditions of partial indexes. A query must say the same in the same words (no bound value) to use them.
+UNFINISHED = "status IN ('queued', 'running', 'waiting')"
+AWAITING = "version_id IS NULL AND status = 'queued'"
+LIVE = "state IN ('queued', 'leased')"
+QUEUED = "state = 'queued'"
+LEASED = "state = 'leased'"
+DONE = "state = 'done'"
+
 TEXT_TYPE = Text().with_variant(TEXT(collation="C"), "postgresql")
 
 
@@ -255,8 +263,8 @@ runs = _table(
     _ms("ended_ms", nullable=True),
     Index("ix_runs_project", "project_id", "id"),
     Index("ix_runs_agent", "agent_id", "id"),
-    _partial("ix_runs_unfinished", "project_id", "id", where="status IN ('queued', 'running', 'waiting')"),
-    _partial("ix_runs_awaiting", "agent_id", "id", where="version_id IS NULL AND status = 'queued'"),
+    _partial("ix_runs_unfinished", "project_id", "id", where=UNFINISHED),
+    _partial("ix_runs_awaiting", "agent_id", "id", where=AWAITING),
 )
 
 attempts = _table(
@@ -317,8 +325,8 @@ work = _table(
     _text("last_error"),
     _ms("created_ms"),
     _ms("ended_ms", nullable=True),
-    _partial("uq_work_live", "kind", "ref", where="state IN ('queued', 'leased')", unique=True),
-    _partial("ix_work_queued", "lane", "id", where="state = 'queued'"),
-    _partial("ix_work_leased", "lease_until_ms", where="state = 'leased'"),
-    _partial("ix_work_done", "ended_ms", where="state = 'done'"),
+    _partial("uq_work_live", "kind", "ref", where=LIVE, unique=True),
+    _partial("ix_work_queued", "lane", "id", where=QUEUED),
+    _partial("ix_work_leased", "lease_until_ms", where=LEASED),
+    _partial("ix_work_done", "ended_ms", where=DONE),
 )

@@ -81,6 +81,9 @@ class Writer:
         self._queue: queue.SimpleQueue[Unit | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._main, name="skep-db-writer", daemon=True)
         self._closed = False
+        # A savepoint is cheap in SQLite. With PostgreSQL it costs two journeys, as much as the unit itself: it is
+        # left out at first, and if then any unit fails all run again, guarded.
+        self._passes = (True,) if engine.dialect.name == "sqlite" else (False, True)
 
     def start(self) -> None:
         """Start the thread; the connection is made when it is first needed."""
@@ -131,11 +134,14 @@ class Writer:
         if not batch:
             return
         try:
-            try:
-                self._run(batch)
-            except _LostBatchError:
-                for unit in batch:
-                    self._run_alone(unit)
+            for guarded in self._passes:
+                try:
+                    self._run(batch, guarded=guarded)
+                except _LostBatchError:
+                    continue
+                return
+            for unit in batch:
+                self._run_alone(unit)
         except _UnreachableError as exc:
             error = translate(cast("Exception", exc.__cause__))
             _fail([unit for unit in batch if not unit.answered], error)
@@ -143,7 +149,7 @@ class Writer:
     def _run_alone(self, unit: Unit) -> None:
         for number in range(_TRIES):
             try:
-                self._run([unit])
+                self._run([unit], guarded=False)
             except _LostBatchError as exc:
                 cause = cast("Exception", exc.__cause__)
                 if number + 1 < _TRIES and is_conflict(cause):
@@ -153,47 +159,64 @@ class Writer:
                 _fail([unit], translate(cause))
             return
 
-    def _run(self, units: list[Unit]) -> None:
+    def _run(self, units: list[Unit], *, guarded: bool) -> None:
+        """Run *units* in one transaction, each in a savepoint if *guarded*; one alone may fail by itself."""
         transaction = self._begin()
+        alone = len(units) == 1
         try:
             for unit in units:
                 unit.reset()
-                self._run_member(transaction.connection, unit, shared=len(units) > 1)
-        except (*DRIVER_ERRORS, _LostBatchError) as exc:
-            self._disconnect()
-            raise _LostBatchError from (exc.__cause__ if isinstance(exc, _LostBatchError) else exc)
-        try:
-            if len(units) == 1 and units[0].error is not None:
+                if guarded and not alone:
+                    self._run_guarded(transaction.connection, unit)
+                else:
+                    self._run_member(transaction.connection, unit, alone=alone)
+            if alone and units[0].error is not None:
                 transaction.rollback()
             else:
-                transaction.commit()
-        except DRIVER_ERRORS as exc:
-            self._disconnect()
-            if not is_away(exc):
-                raise _LostBatchError from exc
-            _fail([unit for unit in units if unit.error is None], _unknown(exc))
+                self._end(transaction, units)
+        except (*DRIVER_ERRORS, _LostBatchError) as exc:
+            cause = exc.__cause__ if isinstance(exc, _LostBatchError) else exc
+            self._roll_back(transaction, cast("Exception", cause))
+            raise _LostBatchError from cause
         for unit in units:
             unit.answered = True
 
-    def _run_member(self, connection: Connection, unit: Unit, *, shared: bool) -> None:
-        driver: Any = connection.connection.dbapi_connection
+    def _end(self, transaction: RootTransaction, units: list[Unit]) -> None:
+        try:
+            transaction.commit()
+        except DRIVER_ERRORS as exc:
+            if not is_away(exc):
+                raise
+            self._disconnect()
+            _fail([unit for unit in units if unit.error is None], _unknown(exc))
+
+    def _run_member(self, connection: Connection, unit: Unit, *, alone: bool) -> None:
         connection.info[_ACTIONS] = unit.actions
-        # Plain statements: SQLAlchemy's own savepoints cost three times as much.
-        if shared:
-            driver.execute("SAVEPOINT unit")
         try:
             with translated():
                 unit.result = unit.work(cast("Tx", connection))
-                if shared:
-                    driver.execute("RELEASE unit")
+        except BaseException as exc:  # whatever it is, it belongs to whoever sent the unit
+            if not alone or ruins_batch(exc):
+                raise _LostBatchError from exc
+            unit.reset()
+            unit.error = exc
+
+    def _run_guarded(self, connection: Connection, unit: Unit) -> None:
+        driver: Any = connection.connection.dbapi_connection
+        connection.info[_ACTIONS] = unit.actions
+        # Plain statements: SQLAlchemy's own savepoints cost three times as much.
+        driver.execute("SAVEPOINT unit")
+        try:
+            with translated():
+                unit.result = unit.work(cast("Tx", connection))
+                driver.execute("RELEASE unit")
         except BaseException as exc:  # whatever it is, it belongs to whoever sent the unit
             if ruins_batch(exc):
                 raise _LostBatchError from exc
             unit.reset()
             unit.error = exc
-            if shared:
-                driver.execute("ROLLBACK TO unit")
-                driver.execute("RELEASE unit")
+            driver.execute("ROLLBACK TO unit")
+            driver.execute("RELEASE unit")
 
     # ---- the connection
     def _begin(self) -> RootTransaction:
@@ -204,6 +227,15 @@ class Writer:
         except DRIVER_ERRORS as exc:
             self._disconnect()
             raise _UnreachableError from exc
+
+    def _roll_back(self, transaction: RootTransaction, cause: Exception) -> None:
+        if ruins_batch(cause) and not is_conflict(cause):
+            self._disconnect()
+            return
+        try:
+            transaction.rollback()
+        except DRIVER_ERRORS:
+            self._disconnect()
 
     def _disconnect(self) -> None:
         connection, self._connection = self._connection, None

@@ -1,13 +1,13 @@
 """Rows of runs, attempts, events and artifacts."""
 
-from sqlalchemy import bindparam, delete, func, insert, select
+from sqlalchemy import bindparam, delete, func, insert, select, text
 from sqlalchemy.sql.dml import ReturningInsert
 
 from skep.adapters.storage.mapper import Mapper, dumps, on
-from skep.adapters.storage.tables import artifacts, attempts, run_events, runs
+from skep.adapters.storage.tables import AWAITING, UNFINISHED, artifacts, attempts, run_events, runs
 from skep.kernel.database import Tx
 from skep.kernel.paging import Page, PageQuery
-from skep.product.runs.model import Artifact, Attempt, AttemptId, Run, RunEvent, RunId, RunStatus
+from skep.product.runs.model import Artifact, Attempt, AttemptId, Run, RunEvent, RunId
 
 
 class SqlRunStore:
@@ -18,16 +18,9 @@ class SqlRunStore:
         self._attempts = Mapper(attempts, Attempt)
         self._events = Mapper(run_events, RunEvent)
         self._artifacts = Mapper(artifacts, Artifact)
-        self._awaiting = (
-            self._runs.by("agent_id")
-            .where(runs.c.version_id.is_(None), runs.c.status == RunStatus.QUEUED.value)
-            .order_by(runs.c.id)
-        )
-        unfinished = [status.value for status in RunStatus if not status.final]
+        self._awaiting = self._runs.by("agent_id").where(text(AWAITING)).order_by(runs.c.id)
         self._unfinished = (
-            select(func.count())
-            .select_from(runs)
-            .where(runs.c.project_id == bindparam("project_id"), runs.c.status.in_(unfinished))
+            select(func.count()).select_from(runs).where(runs.c.project_id == bindparam("project_id"), text(UNFINISHED))
         )
         self._attempts_of = self._attempts.by("run_id").order_by(attempts.c.number)
         self._events_after = (
@@ -104,7 +97,7 @@ class SqlRunStore:
         return self._artifacts.all(tx, self._artifacts_of, {"run_id": run_id})
 
 
-def _append_statement() -> ReturningInsert[tuple[int]]:
+def _append_statement() -> ReturningInsert[int]:
     """Build the INSERT that finds the next number itself: one statement, so that no number is given twice."""
     c = run_events.c
     last = select(func.coalesce(func.max(c.seq), 0)).where(c.run_id == bindparam("run")).scalar_subquery()

@@ -21,7 +21,7 @@ class SqlSecretStore:
         this = (c.project_id == bindparam("_project_id"), c.name == bindparam("_name"))
         self._infos = Mapper(secrets, SecretInfo)
         self._get = select(*self._infos.select.selected_columns, c.nonce, c.ciphertext, c.key_id).where(*this)
-        changed = {name: bindparam(name) for name in ("updated_ms", *_SEALED)}
+        changed: dict[str, Any] = {name: bindparam(name) for name in ("updated_ms", *_SEALED)}
         self._replace = update(secrets).where(*this).values(changed)
         self._insert = insert(secrets)
         self._delete = delete(secrets).where(*this)

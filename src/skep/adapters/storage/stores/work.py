@@ -14,21 +14,20 @@ from sqlalchemy import (
     literal,
     literal_column,
     select,
+    text,
     update,
 )
 
 from skep.adapters.storage.claim import claim_statement
 from skep.adapters.storage.dialect import Dialect, insert_new
 from skep.adapters.storage.mapper import Mapper, on
-from skep.adapters.storage.tables import work
+from skep.adapters.storage.tables import DONE, LEASED, LIVE, QUEUED, work
 from skep.kernel.database import Tx
 from skep.kernel.errors import FencedError
 from skep.product.work.model import Lease, NewWork, WorkId, WorkItem, WorkState
 
 _MAX_KEYS = 3
-_QUEUED, _LEASED, _DONE, _DEAD = (
-    state.value for state in (WorkState.QUEUED, WorkState.LEASED, WorkState.DONE, WorkState.DEAD)
-)
+_QUEUED, _DONE, _DEAD = (state.value for state in (WorkState.QUEUED, WorkState.DONE, WorkState.DEAD))
 #: The time as PostgreSQL's clock tells it *now*, not at the transaction's start.
 _CLOCK = "(extract(epoch from clock_timestamp()) * 1000)::bigint"
 
@@ -40,12 +39,11 @@ class SqlWorkStore:
         self._ours = dialect == "sqlite"
         self._now_ms = now_ms
         self._items = Mapper(work, WorkItem)
-        self._enqueue = insert_new(dialect, work)
         self._claim = claim_statement(dialect, [column.name for column in self._items.select.selected_columns])
         now: ColumnElement[int] = (
             bindparam("now_ms", type_=BigInteger) if self._ours else literal_column(_CLOCK, BigInteger)
         )
-        self._clock = select(now)
+        self._enqueue = insert_new(dialect, work, created_ms=now)
         self._build_holders_statements(now)
         self._build_others_statements(now)
 
@@ -55,7 +53,7 @@ class SqlWorkStore:
             c.id == bindparam("work_id"),
             c.fence == bindparam("held_fence"),
             c.owner == bindparam("held_by"),
-            c.state == _LEASED,
+            text(LEASED),
         )
         self._check = select(c.id).where(*held)
         until = now + bindparam("lease_ms", type_=BigInteger)
@@ -78,18 +76,18 @@ class SqlWorkStore:
 
     def _build_others_statements(self, now: ColumnElement[int]) -> None:
         c = work.c
-        this = (c.kind == bindparam("of_kind"), c.ref == bindparam("of_ref"))
-        self._cancel_held = update(work).where(*this, c.state == _LEASED).values(cancel_requested=True)
-        self._cancel_waiting = update(work).where(*this, c.state == _QUEUED).values(state=_DONE, ended_ms=now)
+        this = (c.kind == bindparam("of_kind"), c.ref == bindparam("of_ref"), text(LIVE))
+        self._cancel_held = update(work).where(*this, text(LEASED)).values(cancel_requested=True)
+        self._cancel_waiting = update(work).where(*this, text(QUEUED)).values(state=_DONE, ended_ms=now)
         self._release = (
             update(work)
-            .where(c.state == _LEASED, c.owner.in_(bindparam("owners", expanding=True)))
+            .where(text(LEASED), c.owner.in_(bindparam("owners", expanding=True)))
             .values(state=_QUEUED, owner="", lease_until_ms=0)
         )
         self._counts = select(c.state, func.count()).group_by(c.state)
         old = (
             select(c.id)
-            .where(c.state == _DONE, c.ended_ms < bindparam("before_ms"))
+            .where(text(DONE), c.ended_ms < bindparam("before_ms"))
             .order_by(c.ended_ms)
             .limit(bindparam("limit"))
         )
@@ -98,29 +96,26 @@ class SqlWorkStore:
     def enqueue(self, tx: Tx, work: NewWork) -> None:
         """Add a piece of work; a live one of the same (kind, ref) is left as it is."""
         keys = (*work.keys, *("",) * (_MAX_KEYS - len(work.keys)))
-        on(tx).execute(
-            self._enqueue,
-            {
-                "id": work.id,
-                "kind": work.kind,
-                "ref": work.ref,
-                "project_id": work.project_id,
-                "node_id": work.node_id or "",
-                **{f"k{number}": key for number, key in enumerate(keys, 1)},
-                "lane": "\x1f".join((work.project_id, work.kind, work.node_id or "", *keys)),
-                "state": _QUEUED,
-                "fence": 0,
-                "attempts": 0,
-                "max_attempts": work.max_attempts,
-                "not_before_ms": work.not_before_ms,
-                "lease_until_ms": 0,
-                "owner": "",
-                "cancel_requested": False,
-                "last_error": "",
-                "created_ms": self._time(tx),
-                "ended_ms": None,
-            },
-        )
+        values = {
+            "id": work.id,
+            "kind": work.kind,
+            "ref": work.ref,
+            "project_id": work.project_id,
+            "node_id": work.node_id or "",
+            **{f"k{number}": key for number, key in enumerate(keys, 1)},
+            "lane": "\x1f".join((work.project_id, work.kind, work.node_id or "", *keys)),
+            "state": _QUEUED,
+            "fence": 0,
+            "attempts": 0,
+            "max_attempts": work.max_attempts,
+            "not_before_ms": work.not_before_ms,
+            "lease_until_ms": 0,
+            "owner": "",
+            "cancel_requested": False,
+            "last_error": "",
+            "ended_ms": None,
+        }
+        on(tx).execute(self._enqueue, self._timed(values))
 
     def claim(
         self,
@@ -199,9 +194,6 @@ class SqlWorkStore:
         if self._ours:
             values["now_ms"] = self._now_ms()
         return values
-
-    def _time(self, tx: Tx) -> int:
-        return self._now_ms() if self._ours else on(tx).execute(self._clock).scalar_one()
 
 
 def _held(lease: Lease) -> dict[str, Any]:

@@ -182,7 +182,7 @@ def _create_runs() -> None:
         _text("version_id", nullable=True),
         _text("status"),
         _text("inputs"),
-        sa.Column("timeout_s", sa.Double(), nullable=True),
+        sa.Column("timeout_s", sa.Double[float](), nullable=True),
         sa.Column("cancel_requested", sa.Boolean(), nullable=False),
         sa.Column("attempts", sa.Integer(), nullable=False),
         _text("result", nullable=True),
