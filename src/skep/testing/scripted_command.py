@@ -47,12 +47,13 @@ class ScriptedCommand:
             return
         now = self._clock.monotonic()
         limit = self.command.timeout_s
-        if now - self._started >= self.behaviour.run_for_s and self.behaviour.run_for_s < FOREVER:
+        passed = round(now - self._started, 6)
+        if passed >= self.behaviour.run_for_s and self.behaviour.run_for_s < FOREVER:
             self._end_as_scripted()
-        elif limit is not None and now - self._started >= limit and not self._timed_out:
+        elif limit is not None and passed >= limit and not self._timed_out:
             self._timed_out = True
             self.signal(SIGTERM)
-        if self.exit is None and self._kill_at is not None and now >= self._kill_at:
+        if self.exit is None and self._kill_at is not None and round(now - self._kill_at, 6) >= 0:
             self.signal(SIGKILL)
 
     def signal(self, number: int) -> None:
@@ -72,7 +73,7 @@ class ScriptedCommand:
                 reason=how.reason,
                 code=how.code,
                 signal=how.signal,
-                duration_s=self._clock.monotonic() - self._started,
+                duration_s=round(self._clock.monotonic() - self._started, 6),
                 truncated=self._truncated,
                 message=how.message,
             )
