@@ -3,7 +3,7 @@
 import hashlib
 import re
 import secrets
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from typing import Any
 
@@ -107,21 +107,31 @@ class AccessService:
 
     # ---- tokens
 
-    async def first_token(self) -> Secret[str] | None:
-        """Make the project `default` and an admin token when there is no token at all; else return None."""
+    async def first_token(self, keep: Callable[[Secret[str]], None]) -> Secret[str] | None:
+        """Make the project `default` and an admin token when there is no token at all; else return None.
+
+        Args:
+            keep: called with the token before it is committed: what is lost then is a token that is good for nothing.
+        """
+        if not await self._db.read(self._is_fresh):
+            return None
         text = _new_token()
+        keep(text)
 
         def work(tx: Tx) -> Secret[str] | None:
+            if not self._is_fresh(tx):
+                return None
             if self._access.project_by_name(tx, DEFAULT_PROJECT) is None:
                 self._access.insert_project(tx, self._new_project(DEFAULT_PROJECT))
-            if self._access.tokens(tx, None, PageQuery(limit=1)).items:
-                return None
             token = self._new_token_row("first", text, frozenset({Scope.ADMIN}), None, None)
             self._access.insert_token(tx, token)
             self.record(tx, None, "token.create", token.id, name=token.name, scopes=["admin"], everywhere=True)
             return text
 
         return await self._db.write(work)
+
+    def _is_fresh(self, tx: Tx) -> bool:
+        return not self._access.tokens(tx, None, PageQuery(limit=1)).items
 
     async def create_token(
         self,

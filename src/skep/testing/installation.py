@@ -1,0 +1,141 @@
+"""A whole installation of Skep for a test: launcher, keeper and server as real processes in folders of their own."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import urllib.error
+import urllib.request
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from skep.kernel.settings import Settings
+from skep.testing.wait import until_sync
+
+
+@dataclass(slots=True, kw_only=True)
+class Installation:
+    """A running installation, and the means to hurt it."""
+
+    settings: Settings
+    launcher: subprocess.Popen[bytes]
+    url: str = ""
+    token: str = ""
+    environment: Mapping[str, str] = field(default_factory=dict[str, str])
+
+    @property
+    def log_file(self) -> Path:
+        """Where all three processes write their logs."""
+        return self.settings.data_dir.parent / "skep.log"
+
+    def pid(self, process: str) -> int | None:
+        """Return the pid of "launcher", "keeper" or "server", if its file names a living process."""
+        try:
+            pid = int((self.settings.instance_run_dir / f"{process}.pid").read_text())
+            os.kill(pid, 0)
+        except (OSError, ValueError):
+            return None
+        return pid
+
+    def kill(self, process: str) -> int | None:
+        """Send SIGKILL to "keeper" or "server"; return the pid that was hit."""
+        pid = self.pid(process)
+        if pid is not None:
+            os.kill(pid, signal.SIGKILL)
+        return pid
+
+    def ready(self) -> bool:
+        """Tell whether the server answers that it can work."""
+        try:
+            with urllib.request.urlopen(self.url + "/readyz", timeout=5) as answer:
+                return answer.status == 200
+        except (OSError, urllib.error.URLError):
+            return False
+
+    def wait_ready(self, timeout_s: float = 60) -> None:
+        """Wait until the server answers that it can work."""
+        until_sync(self.ready, timeout_s=timeout_s, what="the server to be ready")
+
+    def call(self, method: str, path: str, body: Any = None, *, headers: Mapping[str, str] | None = None) -> Any:
+        """Send one request to the native API and return the decoded JSON answer.
+
+        Raises:
+            urllib.error.HTTPError: the answer is an error.
+        """
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(  # noqa: S310  the URL is our own server's
+            self.url + path, data=data, method=method, headers={"Authorization": f"Bearer {self.token}", **(headers or {})}
+        )
+        if data is not None:
+            request.add_header("Content-Type", "application/json")
+        with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310
+            raw = answer.read()
+            return json.loads(raw) if raw else None
+
+    def cli(self, *arguments: str, check: bool = True, timeout_s: float = 300) -> subprocess.CompletedProcess[str]:
+        """Run the `skep` command against this installation."""
+        result = subprocess.run(
+            [sys.executable, "-m", "skep.edge.cli.main", *arguments],
+            env={**self.environment, "SKEP_DATA_DIR": str(self.settings.data_dir), "NO_COLOR": "1"},
+            capture_output=True,
+            text=True,
+            timeout=timeout_s,
+            check=False,
+        )
+        if check and result.returncode != 0:
+            raise AssertionError(f"skep {' '.join(arguments)}: {result.returncode}\n{result.stdout}\n{result.stderr}")
+        return result
+
+
+@contextmanager
+def installation(root: Path | None = None, **environment: str) -> Generator[Installation]:
+    """Start an installation in a new folder (or below *root*), with `SKEP_*` from *environment*; stop and remove it."""
+    folder = Path(tempfile.mkdtemp(prefix="skep-")) if root is None else root
+    folder.chmod(0o755)
+    settings = Settings(data_dir=folder / "data")
+    variables = {
+        **os.environ,  # noqa: TID251  a child process inherits the test's environment
+        "SKEP_DATA_DIR": str(settings.data_dir),
+        **environment,
+    }
+    with (folder / "skep.log").open("ab") as log:
+        launcher = subprocess.Popen(
+            [sys.executable, "-m", "skep.edge.cli.main", "up", "--port", "0"], env=variables, stdout=log, stderr=log
+        )
+    made = Installation(settings=settings, launcher=launcher, environment=variables)
+    try:
+        _wait_for_start(made)
+        yield made
+    finally:
+        _stop(made)
+        if root is None:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _wait_for_start(made: Installation) -> None:
+    address = made.settings.data_dir / "server.json"
+
+    def started() -> bool:
+        if made.launcher.poll() is not None:
+            raise AssertionError(f"skep up ended with {made.launcher.returncode}:\n{made.log_file.read_text()[-4000:]}")
+        return address.exists() and bool(made.settings.admin_token_file.read_text().strip())
+
+    until_sync(started, timeout_s=60, what="skep up to write its address")
+    made.url = str(json.loads(address.read_text())["url"])
+    made.token = made.settings.admin_token_file.read_text().strip()
+    made.wait_ready()
+
+
+def _stop(made: Installation) -> None:
+    made.launcher.send_signal(signal.SIGTERM)
+    try:
+        made.launcher.wait(30)
+    except subprocess.TimeoutExpired:
+        made.launcher.kill()
+        made.launcher.wait()
