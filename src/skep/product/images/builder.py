@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Protocol
 
 from skep.kernel.clock import Clock, to_ms
 from skep.kernel.database import Database, Tx
@@ -38,13 +38,23 @@ class _Going:
     cancelled: asyncio.Event = field(default_factory=asyncio.Event)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Stores:
+class Stores(Protocol):
     """The rows that a build touches."""
 
-    images: ImageStore
-    sandboxes: SandboxStore
-    work: WorkStore
+    @property
+    def images(self) -> ImageStore:
+        """Builds, images, uploads."""
+        ...
+
+    @property
+    def sandboxes(self) -> SandboxStore:
+        """Sandboxes."""
+        ...
+
+    @property
+    def work(self) -> WorkStore:
+        """The work that a build is."""
+        ...
 
 
 class Builder:

@@ -32,11 +32,7 @@ def of_exit(exit_: Exit, words: str, *, oom_kills: int, memory_mb: int, disk_mb:
     if exit_.reason is ExitReason.TIMED_OUT:
         return timed_out(limit_s)
     if exit_.reason is ExitReason.OUT_OF_MEMORY or oom_kills:
-        return Failure(
-            code="out_of_memory",
-            message=f"The build used up its {memory_mb} MiB of memory.",
-            hint="Prefer wheels to building from source, or have the operator raise SKEP_BUILD_MEMORY_MB.",
-        )
+        return out_of_memory(memory_mb)
     if _NO_SPACE in words.lower():
         return Failure(
             code="disk_full",
@@ -44,6 +40,15 @@ def of_exit(exit_: Exit, words: str, *, oom_kills: int, memory_mb: int, disk_mb:
             hint="Depend on less, or have the operator raise SKEP_BUILD_DISK_MB.",
         )
     return None
+
+
+def out_of_memory(memory_mb: int) -> Failure:
+    """Say that the memory was used up."""
+    return Failure(
+        code="out_of_memory",
+        message=f"The build used up its {memory_mb} MiB of memory.",
+        hint="Prefer wheels to building from source, or have the operator raise SKEP_BUILD_MEMORY_MB.",
+    )
 
 
 def timed_out(limit_s: float, what: str = "The build") -> Failure:

@@ -3,6 +3,7 @@
 import re
 
 from skep.kernel.errors import NotFoundError
+from skep.kernel.settings import MIB
 from skep.product.blobs.model import BlobId
 from skep.product.blobs.ports import BlobStore
 from skep.product.gateway.model import Policy, Rule
@@ -72,6 +73,8 @@ class Fetcher:
             async for data in workshop.driver.get(workshop.handle, listing.ANSWER, limit=listing.MAX_ANSWER):
                 answer += data
         except NotFoundError as error:
+            if error.code == "sandbox_gone":
+                raise
             raise BuildFailedError(
                 Failure(code="listing_invalid", message="The source's listing vanished.", hint="Build again.")
             ) from error
@@ -107,6 +110,8 @@ class Fetcher:
             raise BuildFailedError(failures.too_large(self._options.source_limit_mb, "repository_too_large"))
         if ran.exit.reason is ExitReason.TIMED_OUT:
             raise BuildFailedError(failures.timed_out(self._options.git_timeout_s, "Fetching the repository"))
+        if ran.exit.reason is ExitReason.OUT_OF_MEMORY:
+            raise BuildFailedError(failures.out_of_memory(self._options.limits.memory_bytes // MIB))
         raise BuildFailedError(failures.of_fetch(ran.stderr, source))
 
     async def _inside(self, command: tuple[str, ...]) -> Ran:

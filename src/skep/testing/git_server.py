@@ -1,0 +1,186 @@
+"""A real git server over HTTP, on a free port of the loopback: `git http-backend` behind Python's own server."""
+
+import subprocess
+import threading
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from urllib.parse import urlsplit
+
+_GIT_ENV = {
+    "PATH": "/usr/local/bin:/usr/bin:/bin",
+    "HOME": "/nonexistent",
+    "GIT_CONFIG_NOSYSTEM": "1",
+    "GIT_CONFIG_GLOBAL": "/dev/null",
+    "GIT_AUTHOR_NAME": "Test",
+    "GIT_AUTHOR_EMAIL": "test@example.org",
+    "GIT_COMMITTER_NAME": "Test",
+    "GIT_COMMITTER_EMAIL": "test@example.org",
+}
+
+
+class Repository:
+    """A repository on disk that tests commit to."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        path.mkdir(parents=True)
+        self.git("init", "--quiet", "--initial-branch=main", ".")
+
+    def git(self, *arguments: str) -> str:
+        """Run git in the repository; return what it printed."""
+        ran = subprocess.run(
+            ("git", "-C", str(self.path), *arguments), check=True, capture_output=True, text=True, env=_GIT_ENV
+        )
+        return ran.stdout.strip()
+
+    def commit(self, files: Mapping[str, str | bytes], message: str = "a change") -> str:
+        """Write files and commit them; return the commit's hash."""
+        for name, content in files.items():
+            file = self.path / name
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(content.encode() if isinstance(content, str) else content)
+        self.git("add", "--all", "--force")
+        self.git("commit", "--quiet", "--allow-empty", "--message", message)
+        self.git("update-server-info")
+        return self.git("rev-parse", "HEAD")
+
+
+@dataclass(slots=True)
+class GitServer:
+    """A server of all repositories below a folder.
+
+    Below `/<name>` git's own protocol is spoken; below `/dumb/<name>` files are served as they lie, as a plain
+    web server does; whoever asks for something below `/hold/` waits until `release` is called.
+    """
+
+    root: Path
+    port: int
+    #: "METHOD /path" of each request, in order.
+    requests: list[str] = field(default_factory=list[str])
+    _held: threading.Event = field(default_factory=threading.Event)
+
+    @property
+    def host(self) -> str:
+        """host:port, as the operator's lists name it."""
+        return f"127.0.0.1:{self.port}"
+
+    def url(self, name: str) -> str:
+        """Return the address of a repository."""
+        return f"http://{self.host}/{name}"
+
+    def repository(self, name: str) -> Repository:
+        """Make an empty repository."""
+        return Repository(self.root / name)
+
+    def release(self) -> None:
+        """Let all who wait below `/hold/` go on."""
+        self._held.set()
+
+    def wait_released(self) -> None:
+        """Block until `release` is called."""
+        self._held.wait(60)
+
+
+@contextmanager
+def serve_git(root: Path) -> Generator[GitServer]:
+    """Serve the repositories below *root* until the block is left."""
+    root.mkdir(parents=True, exist_ok=True)
+    server = GitServer(root=root, port=0)
+
+    class Handler(_Handler):
+        git = server
+
+    http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.port = http.server_address[1]
+    thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.02}, name="git-server")
+    thread.start()
+    try:
+        yield server
+    finally:
+        server.release()
+        http.shutdown()
+        thread.join()
+        http.server_close()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    git: GitServer
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        self._serve(b"")
+
+    def do_POST(self) -> None:
+        self._serve(self._body())
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002  the name is the base class's
+        """Say nothing."""
+
+    def _serve(self, body: bytes) -> None:
+        self.git.requests.append(f"{self.command} {self.path}")
+        parts = urlsplit(self.path)
+        if parts.path.startswith("/hold/"):
+            self.git.wait_released()
+            self._send(503, {}, b"")
+        elif parts.path.startswith("/dumb/"):
+            self._serve_file(parts.path.removeprefix("/dumb/"))
+        else:
+            self._serve_git(parts.path, parts.query, body)
+
+    def _serve_file(self, path: str) -> None:
+        name, _, rest = path.partition("/")
+        file = self.git.root / name / ".git" / rest
+        if file.is_file():
+            self._send(200, {"Content-Type": "application/octet-stream"}, file.read_bytes())
+        else:
+            self._send(404, {}, b"")
+
+    def _serve_git(self, path: str, query: str, body: bytes) -> None:
+        env = {
+            **_GIT_ENV,
+            "GIT_PROJECT_ROOT": str(self.git.root),
+            "GIT_HTTP_EXPORT_ALL": "1",
+            "PATH_INFO": path,
+            "QUERY_STRING": query,
+            "REQUEST_METHOD": self.command,
+            "CONTENT_TYPE": self.headers.get("Content-Type", ""),
+            "CONTENT_LENGTH": str(len(body)),
+            "HTTP_CONTENT_ENCODING": self.headers.get("Content-Encoding", ""),
+            "GIT_PROTOCOL": self.headers.get("Git-Protocol", ""),
+            "REMOTE_ADDR": self.client_address[0],
+            # The server is often another user than the one who made the repository.
+            "GIT_CONFIG_COUNT": "1",
+            "GIT_CONFIG_KEY_0": "safe.directory",
+            "GIT_CONFIG_VALUE_0": "*",
+        }
+        ran = subprocess.run(("git", "http-backend"), input=body, capture_output=True, env=env, check=False)
+        head, _, answer = ran.stdout.partition(b"\r\n\r\n")
+        headers = dict(line.split(": ", 1) for line in head.decode("latin-1").split("\r\n") if ": " in line)
+        # Its exit code tells nothing: an error for the client goes out as an ordinary answer.
+        status = int(headers.pop("Status", "200 OK" if headers else "500 failed").split(" ")[0])
+        self._send(status, headers, answer)
+
+    def _body(self) -> bytes:
+        if self.headers.get("Transfer-Encoding", "").lower() != "chunked":
+            return self.rfile.read(int(self.headers.get("Content-Length", "0")))
+        body = b""
+        while size := int(self.rfile.readline().split(b";")[0], 16):
+            body += self.rfile.read(size)
+            self.rfile.readline()
+        self.rfile.readline()
+        return body
+
+    def _send(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
+        try:
+            self.send_response(status)
+            for name, value in headers.items():
+                self.send_header(name, value)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+        except OSError:
+            # Whoever asked has gone away.
+            self.close_connection = True

@@ -1,0 +1,153 @@
+"""A server's part that builds, on a real database and real logs, over whatever driver a test brings."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator
+from dataclasses import replace
+from importlib.metadata import version
+
+import pytest
+
+from skep.adapters.blobs.blobs import FolderBlobs
+from skep.adapters.blobs.logs import FolderLogs
+from skep.adapters.storage.database import SqlDatabase
+from skep.adapters.storage.stores import make_stores
+from skep.kernel.clock import SystemClock, to_ms
+from skep.kernel.settings import Settings
+from skep.library.frameworks import load
+from skep.product.access.model import Principal, ProjectId, Scope, TokenId
+from skep.product.gateway.resolver import SystemResolver
+from skep.product.images.builder import Builder
+from skep.product.images.model import Build, BuildStatus, Image, Source
+from skep.product.images.options import build_options
+from skep.product.images.service import ImageService
+from skep.product.work.model import WorkLimits, WorkTiming
+from skep.product.work.service import WorkService
+from skep.testing.wait import until
+
+
+class Listener:
+    """Remembers what it is told."""
+
+    def __init__(self) -> None:
+        self.ended: list[tuple[Build, Image | None]] = []
+
+    def build_ended(self, tx, build: Build, image: Image | None) -> None:
+        """Remember it."""
+        self.ended.append((build, image))
+
+
+class Rig:
+    """Services of one server life after another on the same database."""
+
+    def __init__(self, db, hub, ids, folder, driver, **settings) -> None:
+        self.db, self.hub, self.ids, self.driver = db, hub, ids, driver
+        self.clock = SystemClock()
+        self.stores = make_stores(db.dialect, lambda: to_ms(self.clock.now()))
+        self.logs = FolderLogs(folder / "logs", hub)
+        self.blobs = FolderBlobs(folder / "blobs")
+        self.listener = Listener()
+        self.options = build_options(Settings(**settings), uv_version=version("uv"))
+        self.principal = Principal(
+            token_id=TokenId("t"), name="t", project_id=ProjectId("prj_1"), scopes=frozenset({Scope.ADMIN})
+        )
+        self.lives = 0
+        self.images: ImageService
+        self.builder: Builder
+
+    @contextlib.asynccontextmanager
+    async def life(self, **options) -> AsyncGenerator[None]:
+        """Live as a server; at the end die as by SIGKILL: nothing is written any more."""
+        self.lives += 1
+        owner = f"life {self.lives}"
+        chosen = replace(self.options, **options)
+        common = {"db": self.db, "logs": self.logs, "blobs": self.blobs, "clock": self.clock, "ids": self.ids}
+        self.builder = Builder(
+            **common,
+            stores=self.stores,
+            driver=self.driver,
+            frameworks=load([]),
+            listeners=[self.listener],
+            resolver=SystemResolver(),
+            hub=self.hub,
+            node_id="node",
+            options=chosen,
+        )
+        work = WorkService(
+            self.db, self.stores.work, self.hub, self.clock, self.ids, owner=owner, node_id="node",
+            handlers={"build": self.builder}, limits=WorkLimits(), timing=WorkTiming(poll_s=0.1),
+        )  # fmt: skip
+        self.images = ImageService(
+            **common,
+            store=self.stores.images,
+            sandboxes=self.stores.sandboxes,
+            queue=work,
+            listeners=[self.listener],
+            hub=self.hub,
+            options=chosen,
+        )
+        await self.db.write(lambda tx: self.stores.work.release_owner(tx, [f"life {self.lives - 1}"]))
+        task = asyncio.create_task(work.run())
+        try:
+            yield
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    async def begin(self, source: Source, command: tuple[str, ...] = ()) -> Build:
+        """Begin a build."""
+        return await self.db.write(
+            lambda tx: self.images.begin(tx, project_id="prj_1", agent_id="agt_1", source=source, command=command)
+        )
+
+    async def look(self, build: Build) -> Build:
+        """Return the build as it stands."""
+        return await self.images.build(self.principal, build.id)
+
+    async def ended(self, build: Build, timeout_s: float = 60) -> Build:
+        """Wait for the build's end."""
+
+        async def over() -> bool:
+            return (await self.look(build)).status not in (BuildStatus.QUEUED, BuildStatus.RUNNING)
+
+        await until(over, timeout_s, what="the end of the build")
+        return await self.look(build)
+
+    async def built(self, source: Source, command: tuple[str, ...] = ()) -> Build:
+        """Begin a build and wait for its end."""
+        return await self.ended(await self.begin(source, command))
+
+    async def log_of(self, build: Build) -> str:
+        """Return the whole log."""
+        frames = await self.images.log(self.principal, build.id)
+        return b"".join(frame.data for frame in frames).decode()
+
+    async def image_of(self, build: Build) -> Image:
+        """Return what was built."""
+        return await self.images.image(self.principal, build.image_id)
+
+    async def nothing_left(self) -> None:
+        """Wait until no sandbox is there, in the driver and in the rows."""
+
+        async def gone() -> bool:
+            rows = await self.db.read(lambda tx: self.stores.sandboxes.of_node(tx, "node"))
+            return not rows and not await self.driver.recover()
+
+        await until(gone, what="the removal of all sandboxes")
+
+
+@pytest.fixture
+async def sqlite_db(sqlite_path):
+    """A fresh SQLite database."""
+    async with SqlDatabase.open(sqlite_path) as database:
+        yield database
+
+
+@pytest.fixture
+def make_rig(sqlite_db, hub, ids, tmp_path):
+    """Make a rig over a driver, with settings."""
+
+    def make(driver, **settings) -> Rig:
+        return Rig(sqlite_db, hub, ids, tmp_path, driver, **settings)
+
+    return make
