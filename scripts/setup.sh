@@ -93,7 +93,7 @@ sync_venv() {
     if [ "$WHAT" = dev ]; then groups=--all-groups; else groups=--no-dev; fi
     step "installing Python packages from uv.lock"
     unset VIRTUAL_ENV
-    UV_PROJECT_ENVIRONMENT=.venv UV_PYTHON_DOWNLOADS=never .venv/bin/uv sync --frozen $groups \
+    UV_PROJECT_ENVIRONMENT=.venv UV_PYTHON_DOWNLOADS=never .venv/bin/uv sync --frozen $groups --compile-bytecode \
         --python .venv/bin/python || fail "the Python packages could not be installed"
     state "$WHAT" >"$STAMP"
 }
@@ -112,3 +112,5 @@ if [ $# -gt 0 ]; then
 fi
 make_venv "$PYTHON"
 sync_venv
+# The server may not write here, so it would compile its code at each start.
+.venv/bin/python -m compileall -q src
