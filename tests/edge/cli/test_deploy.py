@@ -1,0 +1,75 @@
+"""What deploying again changes."""
+
+from skep.edge.cli.deploy import Wish, changes, next_command
+from skep.edge.wire.agents import AgentView
+from skep.edge.wire.sources import SourceBody
+
+NOW = "2026-01-01T00:00:00Z"
+SOURCE = SourceBody(upload="upl_1")
+
+
+def agent(**changed):
+    """An agent as the server renders it."""
+    config = {
+        "command": [],
+        "env": {"A": "1"},
+        "secrets": ["KEY"],
+        "env_from_secret": {},
+        "resources": {"cpus": 1.0},
+        "isolation": "container",
+        "egress": [],
+        "max_attempts": 1,
+    }
+    whole = config | {
+        "id": "agt_1",
+        "project_id": "prj_1",
+        "name": "hello",
+        "title": "",
+        "kind": "job",
+        "status": "ready",
+        "source": {"upload": "upl_0"},
+        "created_at": NOW,
+        "updated_at": NOW,
+    }
+    return AgentView.model_validate(whole | changed)
+
+
+def wish(**changed):
+    """What was asked for."""
+    return Wish(**{"name": "hello", "env": {}, "secrets": [], "resources": {}, "command": []} | changed)
+
+
+def sent(existing, wanted):
+    """Return the body of the PATCH, but for the source."""
+    body = changes(existing, wanted, SOURCE).model_dump(exclude_unset=True)
+    assert body.pop("source") == {"upload": "upl_1"}
+    return body
+
+
+def test_only_the_source_changes_when_nothing_else_is_asked_for():
+    """Deploying twice makes no needless version."""
+    assert sent(agent(), wish()) == {}
+    assert sent(agent(), wish(env={"A": "1"}, secrets=["KEY"], resources={"cpus": 1.0})) == {}
+
+
+def test_what_is_asked_for_is_added():
+    """Environment, secrets and resources that were set before stay."""
+    assert sent(agent(), wish(env={"B": "2"}, secrets=["OTHER"], resources={"memory_mb": 64})) == {
+        "env": {"A": "1", "B": "2"},
+        "secrets": ["KEY", "OTHER"],
+        "resources": {"cpus": 1.0, "memory_mb": 64},
+    }
+
+
+def test_the_next_command_names_the_inputs():
+    """What the agent needs can be seen in what to type."""
+    schema = {"type": "object", "properties": {"topic": {}, "n": {}}, "required": ["topic"]}
+    assert next_command(agent(inputs_schema=schema), built=True) == "skep run hello --input topic=..."
+    assert next_command(agent(), built=True) == "skep run hello"
+
+
+def test_the_next_command_is_harmless():
+    """Names of inputs come from a source that nobody vouches for."""
+    shown = next_command(agent(inputs_schema={"properties": {"\x1b[2Jx; rm -rf /": {}}}), built=True)
+    assert "\x1b" not in shown
+    assert "'" in shown

@@ -1,0 +1,126 @@
+"""Packing a folder."""
+
+import io
+import os
+import subprocess
+import tarfile
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from skep.edge.cli.pack import file_list, link_stays_inside, pack
+from skep.kernel.errors import InvalidError, TooLargeError
+
+LIMIT = 1 << 20
+
+
+def git(folder, *argv):
+    """Run git in *folder*."""
+    subprocess.run(
+        ("git", "-c", "user.name=t", "-c", "user.email=t@t", "-C", str(folder), *argv), check=True, capture_output=True
+    )
+
+
+def members(folder, limit=LIMIT):
+    """Pack *folder* and return the members of the archive by name."""
+    out = io.BytesIO()
+    pack(folder, file_list(folder), out, limit=limit)
+    out.seek(0)
+    with tarfile.open(fileobj=out, mode="r:gz") as tar:
+        return {info.name: info for info in tar.getmembers()}
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A small agent with the usual rubbish."""
+    made = tmp_path / "agent"
+    for name in ("main.py", "lib/a.py", ".venv/x", "node_modules/y", "__pycache__/z.pyc", "secret.env"):
+        path = made / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(name)
+    return made
+
+
+def test_rubbish_stays_behind(folder):
+    """Without git, environments and caches are left out, everything else is taken."""
+    assert set(members(folder)) == {"main.py", "lib/a.py", "secret.env"}
+
+
+def test_gitignore_decides_in_a_checkout(folder):
+    """What git ignores is left out, what is new and not ignored is taken, what was deleted is no error."""
+    git(folder, "init", "-q")
+    (folder / ".gitignore").write_text("*.env\n.venv\nnode_modules\n__pycache__\n")
+    (folder / "gone.py").write_text("x")
+    git(folder, "add", ".")
+    git(folder, "commit", "-qm", "x")
+    (folder / "gone.py").unlink()
+    (folder / "new file ü.py").write_text("x")
+    assert set(members(folder)) == {".gitignore", "main.py", "lib/a.py", "new file ü.py"}
+
+
+def test_a_folder_inside_a_checkout_is_packed_alone(folder):
+    """The rest of the repository is not the agent."""
+    git(folder, "init", "-q")
+    assert set(members(folder / "lib")) == {"a.py"}
+
+
+def test_execute_bits_are_kept_and_nothing_else(folder):
+    """Owner, times and odd modes do not change what is built."""
+    (folder / "main.py").chmod(0o4751)
+    (folder / "secret.env").chmod(0o600)
+    found = members(folder)
+    assert found["main.py"].mode == 0o755
+    assert found["secret.env"].mode == 0o644
+    assert (found["main.py"].uid, found["main.py"].mtime, found["main.py"].uname) == (0, 0, "")
+
+
+def test_the_same_folder_packs_to_the_same_bytes(folder):
+    """An upload can be recognised."""
+    first, second = io.BytesIO(), io.BytesIO()
+    pack(folder, file_list(folder), first, limit=LIMIT)
+    os.utime(folder / "main.py", (1, 1))
+    pack(folder, file_list(folder), second, limit=LIMIT)
+    assert first.getvalue() == second.getvalue()
+
+
+def test_inner_links_are_kept(folder):
+    """A relative link that stays inside is a link in the archive."""
+    (folder / "lib" / "link.py").symlink_to("../main.py")
+    assert members(folder)["lib/link.py"].linkname == "../main.py"
+
+
+@pytest.mark.parametrize("target", ["/etc/passwd", "../../etc/passwd", "lib/../../x"])
+def test_links_that_lead_out_are_refused(folder, target):
+    """Neither followed nor packed, and named."""
+    (folder / "leak").symlink_to(target)
+    with pytest.raises(InvalidError, match="leak") as caught:
+        members(folder)
+    assert caught.value.code == "link_leads_out"
+
+
+def test_pipes_are_left_out(folder):
+    """Only files and links are source; a pipe is never opened."""
+    os.mkfifo(folder / "pipe")
+    assert "pipe" not in members(folder)
+
+
+def test_too_much_is_refused(folder):
+    """The limit counts what is packed, before packing."""
+    (folder / "big").write_bytes(b"\0" * 2000)
+    with pytest.raises(TooLargeError):
+        members(folder, limit=1000)
+
+
+@given(st.lists(st.sampled_from(["..", ".", "a", "b"]), max_size=6), st.lists(st.sampled_from(["a", "b"]), max_size=3))
+def test_where_a_link_leads_is_computed_like_the_kernel_does(target, folder):
+    """It stays inside exactly if the walk never goes above the root."""
+    depth, lowest = len(folder), len(folder)
+    for part in target:
+        depth += {"..": -1, ".": 0}.get(part, 1)
+        lowest = min(lowest, depth)
+    name = "/".join([*folder, "link"])
+    if lowest >= 0:
+        assert link_stays_inside(name, "/".join(target) or ".")
+    if depth < 0:
+        assert not link_stays_inside(name, "/".join(target))
