@@ -3,13 +3,16 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from skep.kernel.errors import InvalidError, NotFoundError, TooLargeError
+from skep.kernel.errors import ConflictError, ForbiddenError, InvalidError, NotFoundError, TooLargeError
 from skep.product.blobs.ports import BlobStore
 from skep.product.images.model import Failure
 from skep.product.runs.model import Artifact, Attempt, RunLimits
 from skep.product.runs.plan import ARTIFACTS, RESULT, artifact_blob, is_artifact_path, parse_result
 from skep.product.sandboxes.model import Handle
 from skep.product.sandboxes.ports import Files
+
+#: What a sandbox says of a file that is not there, is none, or may not be read: it is as good as absent.
+_ABSENT = (NotFoundError, InvalidError, ForbiddenError, ConflictError)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,8 +49,8 @@ async def _result(files: Files, handle: Handle, limits: RunLimits) -> tuple[obje
     except TooLargeError:
         said = f"The result is larger than {limits.result_bytes} bytes."
         return None, Failure(code="result_too_large", message=said, hint="Leave large results in $SKEP_ARTIFACTS.")
-    except (NotFoundError, InvalidError):
-        return None, None  # no file, or no regular one
+    except _ABSENT:
+        return None, None
     return parse_result(bytes(raw)), None
 
 
@@ -59,8 +62,8 @@ async def _artifacts(
     room = limits.artifact_bytes
     try:
         entries = await files.list(handle, ARTIFACTS, limit=limits.artifact_count * 4)
-    except (TooLargeError, NotFoundError, InvalidError):
-        return [], [f"all of more than {limits.artifact_count * 4} files"]
+    except (TooLargeError, InvalidError, ForbiddenError):
+        return [], ["all, for the folder cannot be listed"]
     for entry in entries:
         if entry.is_dir or entry.is_link or entry.path in kept:
             continue
@@ -70,7 +73,7 @@ async def _artifacts(
         try:
             data = files.get(handle, f"{ARTIFACTS}/{entry.path}", limit=room)
             blob = await blobs.put(artifact_blob(attempt, entry.path), data, limit=room)
-        except (TooLargeError, NotFoundError, InvalidError):
+        except (TooLargeError, *_ABSENT):
             left_out.append(ascii(entry.path))
             continue
         room -= blob.size

@@ -11,7 +11,16 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from contextlib import aclosing, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, replace
 
-from skep.kernel.errors import InvalidError, LimitError, NotFoundError, SkepError, UnavailableError
+from skep.kernel.errors import (
+    ConflictError,
+    ForbiddenError,
+    InvalidError,
+    LimitError,
+    NotFoundError,
+    SkepError,
+    TooLargeError,
+    UnavailableError,
+)
 from skep.product.blobs.ports import BlobStore, LogStore
 from skep.product.images.model import Failure
 from skep.product.runs import plan
@@ -36,6 +45,8 @@ from skep.product.work.model import Lease
 
 log = logging.getLogger(__name__)
 
+#: What no repeat mends: the run ends in these words.
+_HOPELESS = (InvalidError, ForbiddenError, TooLargeError, ConflictError)
 _MAX_PAUSE_S = 5.0
 #: How much longer than its time limit an attempt may last before the server ends it itself.
 _SLACK_S = 5.0
@@ -125,7 +136,7 @@ class JobExecutor:
         spec = plan.sandbox_spec(state.run, attempt, state.version.config, state.image, self._limits)
         try:
             handle = await self._driver.create(spec)
-        except (InvalidError, NotFoundError) as error:
+        except (NotFoundError, *_HOPELESS) as error:
             return await self._refuse(job, attempt, error, None)
         await self._records.created(attempt, job.lease, handle)
         job.untouched = attempt.id
@@ -148,7 +159,7 @@ class JobExecutor:
                 await self._driver.put(handle, f"{plan.SECRETS}/{name}", values[name].reveal().encode(), mode=0o400)
             job.untouched = ""
             await self._driver.exec(handle, command)
-        except InvalidError as error:
+        except _HOPELESS as error:
             return await self._refuse(job, attempt, error, handle)
         await self._records.started(state, attempt, job.lease)
         return False

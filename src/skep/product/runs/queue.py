@@ -23,6 +23,8 @@ from skep.product.work.model import Lease, NewWork, WorkId, WorkItem, WorkState
 from skep.product.work.ports import WorkStore
 
 KIND = "run"
+#: The concurrency key that all runs share.
+ALL_KEY = "runs"
 #: How often the work of a run may be taken up before it is given up on; restarts of the server count too.
 _MAX_CLAIMS = 200
 _UNFINISHED = (RunStatus.QUEUED.value, RunStatus.RUNNING.value, RunStatus.WAITING.value)
@@ -35,7 +37,7 @@ def work_id(run_id: RunId) -> WorkId:
 
 def work_keys(run: Run) -> tuple[str, ...]:
     """Return what limits how many runs go on at once: the server, the project, the agent."""
-    return ("runs", f"project:{run.project_id}", f"agent:{run.agent_id}")
+    return (ALL_KEY, f"project:{run.project_id}", f"agent:{run.agent_id}")
 
 
 class RunQueue:
