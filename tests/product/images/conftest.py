@@ -144,10 +144,20 @@ async def sqlite_db(sqlite_path):
 
 
 @pytest.fixture
-def make_rig(sqlite_db, hub, ids, tmp_path):
-    """Make a rig over a driver, with settings."""
+def make_rig_on(hub, ids, tmp_path):
+    """Make a rig on a database, over a driver, with settings."""
+
+    def make(db, driver, **settings) -> Rig:
+        return Rig(db, hub, ids, tmp_path, driver, **settings)
+
+    return make
+
+
+@pytest.fixture
+def make_rig(sqlite_db, make_rig_on):
+    """Make a rig on SQLite, over a driver, with settings."""
 
     def make(driver, **settings) -> Rig:
-        return Rig(sqlite_db, hub, ids, tmp_path, driver, **settings)
+        return make_rig_on(sqlite_db, driver, **settings)
 
     return make
