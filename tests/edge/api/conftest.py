@@ -5,23 +5,33 @@ import socket
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
 import uvicorn
 
+from skep.adapters.blobs import FolderBlobs, FolderLogs
 from skep.adapters.keys.sealer import KeyFileSealer
 from skep.adapters.storage.database import SqlDatabase
-from skep.adapters.storage.stores import make_stores
 from skep.edge.api.app import make_api
 from skep.edge.api.services import Services
 from skep.kernel.ids import IdSource
 from skep.kernel.settings import Settings
 from skep.product.access.service import AccessService
+from skep.product.agents.model import AgentLimits
+from skep.product.agents.service import AgentService
+from skep.product.images.options import build_options
+from skep.product.images.service import ImageService
+from skep.product.runs.model import RunLimits
+from skep.product.runs.queue import RunQueue
+from skep.product.runs.service import RunService
+from skep.product.sandboxes.doctor import Doctor
+from skep.product.sandboxes.service import SandboxService
 from skep.product.secrets.service import SecretService
-from skep.testing.clock import ManualClock
+from skep.product.work.model import WorkLimits
+from skep.product.work.service import WorkService
+from skep.testing.scripted_driver import ScriptedDriver
 
 
 @asynccontextmanager
@@ -74,35 +84,84 @@ class Caller:
 
 
 @pytest.fixture
-def clock():
-    """A clock that the test moves."""
-    return ManualClock()
-
-
-@pytest.fixture
-async def db(tmp_path: Path):
+async def db(sqlite_path):
     """A fresh SQLite database."""
-    async with SqlDatabase.open(tmp_path / "skep.db") as database:
-        await database.migrate()
+    async with SqlDatabase.open(sqlite_path) as database:
         yield database
 
 
 @pytest.fixture
-def services(db, clock, tmp_path):
-    """The services, over the database."""
-    stores = make_stores(db.dialect, clock.now_ms)
+def logs(tmp_path, hub):
+    """Where builds and attempts keep their logs."""
+    return FolderLogs(tmp_path / "logs", hub)
+
+
+@pytest.fixture
+def blobs(tmp_path):
+    """Where uploads and artifacts are kept."""
+    return FolderBlobs(tmp_path / "blobs")
+
+
+@pytest.fixture
+def driver(clock):
+    """A driver whose sandboxes are values in memory."""
+    return ScriptedDriver(clock)
+
+
+@pytest.fixture
+async def services(db, clock, hub, stores, logs, blobs, driver, tmp_path):
+    """All services over the database; nobody works, so that a test decides what becomes of builds and runs."""
     ids = IdSource()
     access = AccessService(db, stores.access, stores.audit, clock, ids)
     sealer = KeyFileSealer.at(tmp_path / "key")
+    work = WorkService(db, stores.work, hub, clock, ids, owner="inc", node_id="nod", handlers={}, limits=WorkLimits())
+    images = ImageService(
+        db=db,
+        store=stores.images,
+        sandboxes=stores.sandboxes,
+        queue=work,
+        blobs=blobs,
+        logs=logs,
+        listeners=(),
+        clock=clock,
+        ids=ids,
+        hub=hub,
+        options=build_options(Settings(upload_limit_mb=1), uv_version="0"),
+    )
+    queue = RunQueue(db, stores.runs, stores.agents, stores.images, work, stores.work, hub, clock, {})
+    sandboxes = SandboxService(db, stores.sandboxes, driver, "nod")
     return Services(
         db=db,
         clock=clock,
         access=access,
         secrets=SecretService(db, stores.secrets, sealer, access, clock, ids),
-        agents=None,
-        images=None,
-        runs=None,
-        doctor=None,
+        agents=AgentService(
+            db, stores.agents, stores.images, images, access, clock, ids, AgentLimits(), listeners=[queue]
+        ),
+        images=images,
+        runs=RunService(
+            db=db,
+            store=stores.runs,
+            agents=stores.agents,
+            images=stores.images,
+            queue=queue,
+            access=access,
+            logs=logs,
+            blobs=blobs,
+            hub=hub,
+            clock=clock,
+            ids=ids,
+            executors={},
+            limits=RunLimits(),
+            free_bytes=lambda: 1 << 40,
+        ),
+        doctor=Doctor(
+            driver=driver,
+            sandboxes=sandboxes,
+            state_dir=tmp_path,
+            min_free_bytes=0,
+            check_database=lambda: db.read(lambda _: "answers"),
+        ),
         answers=stores.idempotency,
         sealer=sealer,
     )
@@ -114,17 +173,29 @@ def app(services, tmp_path):
     return make_api(services, Settings(data_dir=tmp_path, upload_limit_mb=1))
 
 
+@asynccontextmanager
+async def _calling(app: Any, token: str | None = None) -> AsyncGenerator[Caller]:
+    async with serving(app) as url, aiohttp.ClientSession() as session:
+        yield Caller(url, session, token)
+
+
+@pytest.fixture
+def calling():
+    """Serves an application and gives its caller."""
+    return _calling
+
+
 @pytest.fixture
 async def nobody(app):
     """A caller without a token."""
-    async with serving(app) as url, aiohttp.ClientSession() as session:
-        yield Caller(url, session)
+    async with _calling(app) as caller:
+        yield caller
 
 
 @pytest.fixture
 async def admin(nobody, services):
     """A caller with the first token."""
-    token = await services.access.first_token()
+    token = await services.access.first_token(lambda _: None)
     return nobody.holding(token.reveal())
 
 

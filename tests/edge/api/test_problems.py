@@ -2,8 +2,12 @@
 
 import asyncio
 import json
+from dataclasses import replace
 
 import pytest
+
+from skep.edge.api.app import make_api
+from skep.kernel.settings import Settings
 
 WRONG_BODIES = [
     (b"{", "invalid_json"),
@@ -159,33 +163,28 @@ async def test_who_has_no_token_is_refused_before_the_body_is_looked_at(nobody):
     assert answer.headers["WWW-Authenticate"].startswith("Bearer")
 
 
-async def test_what_nobody_expected_is_told_to_the_log_only(admin, services, db, caplog):
-    """A defect is a 500 with a request id; the log has the trace under it."""
+class Broken:
+    """An access service with a defect in it."""
 
-    def defect():
+    def __init__(self, real):
+        self.authenticate = real.authenticate
+
+    async def projects(self, *_):
+        """Fail."""
         raise RuntimeError("the inner reason")
 
-    admin_service = services.access.projects
-    assert admin_service is not None
-    object.__setattr__(services, "access", Broken(services.access, defect))
-    answer = await admin("GET", "projects", headers={"X-Request-Id": "my-request.1"})
+
+async def test_what_nobody_expected_is_told_to_the_log_only(services, calling, tmp_path, caplog):
+    """A defect is a 500 with a request id; the log has the trace under it."""
+    token = await services.access.first_token(lambda _: None)
+    app = make_api(replace(services, access=Broken(services.access)), Settings(data_dir=tmp_path))
+    async with calling(app, token.reveal()) as caller:
+        answer = await caller("GET", "projects", headers={"X-Request-Id": "my-request.1"})
 
     assert_problem(answer, 500, "internal")
     assert answer.json["request_id"] == "my-request.1"
     assert "inner reason" not in answer.text
     assert any("the inner reason" in str(record.exc_info) for record in caplog.records)
-
-
-class Broken:
-    """An access service with a defect in it."""
-
-    def __init__(self, real, defect):
-        self.authenticate = real.authenticate
-        self._defect = defect
-
-    async def projects(self, *_):
-        """Fail."""
-        self._defect()
 
 
 async def test_the_request_id_of_the_caller_is_kept_if_it_is_harmless(nobody):

@@ -6,36 +6,21 @@ import pytest
 
 from skep.adapters.keys.sealer import KeyFileSealer
 from skep.adapters.storage.database import SqlDatabase
-from skep.adapters.storage.stores import Stores, make_stores
 from skep.kernel.ids import IdSource
 from skep.kernel.log import Redactor
 from skep.product.access.service import AccessService
 from skep.product.secrets.service import SecretService
-from skep.testing.clock import ManualClock
 
 
 @pytest.fixture
-def clock():
-    """A clock that the test moves."""
-    return ManualClock()
-
-
-@pytest.fixture
-async def db(tmp_path: Path):
-    """A fresh SQLite database."""
-    async with SqlDatabase.open(tmp_path / "skep.db") as database:
-        await database.migrate()
+async def db(sqlite_path):
+    """A fresh SQLite database, whose file the tests look into."""
+    async with SqlDatabase.open(sqlite_path) as database:
         yield database
 
 
 @pytest.fixture
-def stores(db: SqlDatabase, clock: ManualClock) -> Stores:
-    """The stores of the database."""
-    return make_stores(db.dialect, clock.now_ms)
-
-
-@pytest.fixture
-def make_access(db: SqlDatabase, stores: Stores, clock: ManualClock):
+def make_access(db, stores, clock):
     """Makes an access service, as another process would have one."""
     return lambda: AccessService(db, stores.access, stores.audit, clock, IdSource())
 
@@ -67,5 +52,5 @@ def secrets(db, stores, sealer, access, clock, redactor):
 @pytest.fixture
 async def admin(access):
     """The principal of the first token."""
-    token = await access.first_token()
+    token = await access.first_token(lambda _: None)
     return await access.authenticate(token.reveal())

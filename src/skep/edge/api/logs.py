@@ -7,15 +7,19 @@ from fastapi import Request, Response
 from starlette.responses import StreamingResponse
 
 from skep.edge.api import render
-from skep.edge.api.sse import Event, Streams, wants_stream
+from skep.edge.api.sse import Event
 from skep.edge.wire.common import Listing, LogPiece
 from skep.product.blobs.model import LogFrame
 
+#: Reads whole frames from an offset on; none at the end.
+Read = Callable[[int], Awaitable[Sequence[LogFrame]]]
+
 
 class Texts:
-    """Reads frames as text; a character that two frames share is put together again."""
+    """Reads the frames of one log as text; a character that two frames share is put together again."""
 
-    def __init__(self) -> None:
+    def __init__(self, attempt: int = 1) -> None:
+        self._attempt = attempt
         self._decoders: dict[str, IncrementalDecoder] = {}
 
     def piece(self, frame: LogFrame) -> LogPiece:
@@ -23,41 +27,33 @@ class Texts:
         decoder = self._decoders.get(frame.stream)
         if decoder is None:
             decoder = self._decoders[frame.stream] = getincrementaldecoder("utf-8")("replace")
-        return render.log_piece(frame, decoder.decode(frame.data))
+        return render.log_piece(frame, decoder.decode(frame.data), self._attempt)
 
 
-def pieces(frames: Sequence[LogFrame]) -> Listing[LogPiece]:
-    """Render a part of a log; `next` is the offset to go on at, also when there is nothing more yet."""
-    texts = Texts()
-    items = [texts.piece(frame) for frame in frames]
-    return Listing(items=items, next=str(frames[-1].next_offset) if frames else None)
+async def answer(request: Request, read: Read, start: int, attempt: int = 1) -> Response:
+    """Answer with a log: all of it as text/plain if that is asked for, else a part as JSON.
 
-
-async def answer(
-    request: Request,
-    streams: Streams,
-    *,
-    follow: bool,
-    start: int,
-    frames: Callable[[int], Awaitable[Sequence[LogFrame]]],
-    following: Callable[[], AsyncIterator[LogFrame]],
-    last: Callable[[], Awaitable[Event]],
-) -> Response:
-    """Answer with a log in the form that the caller asked for."""
-    if wants_stream(request, follow=follow):
-        return streams.respond(_events(following()), last)
+    The part's `next` is the offset to go on at; null when there is nothing at *start* or behind it, yet.
+    """
     if "text/plain" in request.headers.get("accept", ""):
-        return StreamingResponse(_plain(frames, start), media_type="text/plain; charset=utf-8")
-    return Response(pieces(await frames(start)).model_dump_json(), media_type="application/json")
+        return StreamingResponse(_plain(read, start), media_type="text/plain; charset=utf-8")
+    frames = await read(start)
+    texts = Texts(attempt)
+    page = Listing[LogPiece](
+        items=[texts.piece(frame) for frame in frames], next=str(frames[-1].next_offset) if frames else None
+    )
+    return Response(page.model_dump_json(), media_type="application/json")
 
 
-async def _plain(frames: Callable[[int], Awaitable[Sequence[LogFrame]]], start: int) -> AsyncIterator[bytes]:
-    while found := await frames(start):
-        yield b"".join(frame.data for frame in found)
-        start = found[-1].next_offset
+async def _plain(read: Read, start: int) -> AsyncIterator[bytes]:
+    while frames := await read(start):
+        yield b"".join(frame.data for frame in frames)
+        start = frames[-1].next_offset
 
 
-async def _events(frames: AsyncIterator[LogFrame]) -> AsyncIterator[Event]:
-    texts = Texts()
+async def events(frames: AsyncIterator[LogFrame], attempt: int | None = None) -> AsyncIterator[Event]:
+    """Render the frames of a log as events; their ids say where to go on, and, of a run, in which attempt."""
+    texts = Texts(attempt or 1)
+    prefix = "" if attempt is None else f"{attempt}-"
     async for frame in frames:
-        yield Event(id=str(frame.next_offset), data=texts.piece(frame).model_dump_json())
+        yield Event(id=f"{prefix}{frame.next_offset}", data=texts.piece(frame).model_dump_json())

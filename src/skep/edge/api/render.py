@@ -187,10 +187,15 @@ def artifact(given: Artifact) -> runs.ArtifactView:
     return runs.ArtifactView(path=given.path, size=given.size, sha256=given.sha256)
 
 
-def log_piece(frame: LogFrame, text: str) -> common.LogPiece:
+def log_piece(frame: LogFrame, text: str, attempt: int = 1) -> common.LogPiece:
     """Render a piece of a log, its bytes read as *text*."""
     return common.LogPiece(
-        stream=frame.stream, at=from_ms(frame.at_ms), text=text, offset=frame.offset, next=frame.next_offset
+        stream=frame.stream,
+        at=from_ms(frame.at_ms),
+        text=text,
+        offset=frame.offset,
+        next=frame.next_offset,
+        attempt=attempt,
     )
 
 

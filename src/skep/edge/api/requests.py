@@ -1,12 +1,12 @@
 """How a request comes in: the caller is known before the body is read, and the body is strict JSON."""
 
 import math
-from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Iterator, Mapping, Sequence
 from typing import Any, cast
 
 import pydantic_core
 from fastapi import Request, Response
-from fastapi.dependencies.utils import get_flat_dependant
+from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 
@@ -58,7 +58,7 @@ class CheckedRoute(APIRoute):
         handler = super().get_route_handler()
         needs = self.needs
         wants_json = self.body_field is not None
-        known = {"project", *(field.alias for field in get_flat_dependant(self.dependant).query_params)}
+        known = {"project", *_arguments(self.dependant)}
 
         async def checked(request: Request) -> Response:
             if needs is not None:
@@ -69,6 +69,12 @@ class CheckedRoute(APIRoute):
             return await handler(JsonRequest(request.scope, request.receive))
 
         return checked
+
+
+def _arguments(dependant: Dependant) -> Iterator[str]:
+    yield from (field.alias for field in dependant.query_params)
+    for below in dependant.dependencies:
+        yield from _arguments(below)
 
 
 def _check_arguments(request: Request, known: Collection[str]) -> None:

@@ -15,6 +15,7 @@ from skep.kernel.errors import InvalidError, LimitError
 HEARTBEAT_S = 15.0
 MOST_STREAMS = 1000
 _NUMBER = re.compile(r"[0-9]{1,18}")
+_ATTEMPT = re.compile(r"[1-9][0-9]{0,5}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,10 +97,24 @@ def wants_stream(request: Request, *, follow: bool) -> bool:
 
 
 def resume_from(request: Request, given: int) -> int:
-    """Return where to go on: the header Last-Event-ID, else what the argument says."""
-    last = request.headers.get("last-event-id")
-    if last is None or last == "":
-        return given
+    """Return where to go on: the number in the header Last-Event-ID, else what the argument says."""
+    last = request.headers.get("last-event-id") or str(given)
     if _NUMBER.fullmatch(last) is None:
-        raise InvalidError("The Last-Event-ID is not one of ours.", fields={"Last-Event-ID": "a number"})
+        raise _not_ours()
     return int(last)
+
+
+def resume_attempt(request: Request, attempt: int | None, offset: int) -> tuple[int | None, int]:
+    """Return the attempt (None: the latest) and the offset to go on at; the id of a run's log is `ATTEMPT-OFFSET`."""
+    number, dash, rest = (request.headers.get("last-event-id") or "").partition("-")
+    if not number and not dash:
+        return attempt, offset
+    if not dash:
+        number, rest = "", number
+    if _NUMBER.fullmatch(rest) is None or (number and _ATTEMPT.fullmatch(number) is None):
+        raise _not_ours()
+    return int(number) if number else attempt, int(rest)
+
+
+def _not_ours() -> InvalidError:
+    return InvalidError("The Last-Event-ID is not one of ours.", fields={"Last-Event-ID": "the id of an event"})

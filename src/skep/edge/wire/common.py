@@ -71,6 +71,8 @@ class LogPiece(Answer):
     #: Where this piece starts, and where to go on after it.
     offset: int
     next: int
+    #: Of a run: the attempt whose log this is; offsets count within it.
+    attempt: int = 1
 
 
 #: Any JSON object.

@@ -9,7 +9,7 @@ from skep.edge.api.auth import Operator, Reader
 from skep.edge.api.idempotency import Creating
 from skep.edge.api.query import paging
 from skep.edge.api.routing import OpenStreams, Uses, native
-from skep.edge.api.sse import Event, resume_from
+from skep.edge.api.sse import Event, resume_from, wants_stream
 from skep.edge.wire.builds import BuildView, UploadView
 from skep.edge.wire.common import Listing, LogPiece
 from skep.kernel.paging import PageQuery
@@ -71,15 +71,9 @@ async def build_log(
         ended = await uses.images.build(caller, build_id)
         return Event(name="end", data=render.build(ended).model_dump_json(include={"id", "status", "error"}))
 
-    return await logs.answer(
-        request,
-        streams,
-        follow=follow,
-        start=start,
-        frames=lambda where: uses.images.log(caller, build_id, where),
-        following=lambda: uses.images.follow_log(caller, build_id, start),
-        last=last,
-    )
+    if wants_stream(request, follow=follow):
+        return streams.respond(logs.events(uses.images.follow_log(caller, build_id, start)), last)
+    return await logs.answer(request, lambda where: uses.images.log(caller, build_id, where), start)
 
 
 @router.post("/builds/{build}/cancel", status_code=202)

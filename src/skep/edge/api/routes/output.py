@@ -11,7 +11,7 @@ from skep.edge.api import logs, render
 from skep.edge.api.auth import Reader
 from skep.edge.api.routing import OpenStreams, Uses, native
 from skep.edge.api.services import Services
-from skep.edge.api.sse import Event, resume_from, wants_stream
+from skep.edge.api.sse import Event, resume_attempt, resume_from, wants_stream
 from skep.edge.wire.common import Listing, LogPiece
 from skep.edge.wire.runs import ArtifactView, EventView
 from skep.product.access.model import Principal
@@ -60,21 +60,18 @@ async def run_log(
     streams: OpenStreams,
     run: str,
     offset: Offset = 0,
+    attempt: Annotated[int | None, Query(ge=1, le=999_999, description="Left out means the latest.")] = None,
     follow: bool = False,
 ) -> Response:
     """Read a run's log from *offset* on: JSON, text/plain, or events that go on until the run is over."""
     run_id = RunId(run)
-    await uses.runs.get(caller, run_id)
-    start = resume_from(request, offset)
-    return await logs.answer(
-        request,
-        streams,
-        follow=follow,
-        start=start,
-        frames=lambda where: uses.runs.log(caller, run_id, where),
-        following=lambda: uses.runs.follow_log(caller, run_id, start),
-        last=lambda: _end(uses, caller, run_id),
-    )
+    found = await uses.runs.get(caller, run_id)
+    asked, start = resume_attempt(request, attempt, offset)
+    number = asked or max(1, found.attempts)
+    if wants_stream(request, follow=follow):
+        events = _log_events(uses, caller, run_id, number, start)
+        return streams.respond(events, lambda: _end(uses, caller, run_id))
+    return await logs.answer(request, lambda where: uses.runs.log(caller, run_id, where, attempt=number), start, number)
 
 
 @router.get("/runs/{run}/artifacts")
@@ -104,6 +101,19 @@ async def get_artifact(caller: Reader, uses: Uses, run: str, path: str) -> Respo
 async def _as_events(events: AsyncIterator[RunEvent]) -> AsyncIterator[Event]:
     async for event in events:
         yield Event(id=str(event.seq), data=render.event(event).model_dump_json())
+
+
+async def _log_events(
+    uses: Services, caller: Principal, run_id: RunId, attempt: int, offset: int
+) -> AsyncIterator[Event]:
+    """Follow the log of one attempt after the other, until the run is over."""
+    while True:
+        async for event in logs.events(uses.runs.follow_log(caller, run_id, offset, attempt=attempt), attempt):
+            yield event
+        run = await uses.runs.get(caller, run_id)
+        if run.status.final and run.attempts <= attempt:
+            return
+        attempt, offset = attempt + 1, 0
 
 
 async def _end(uses: Services, caller: Principal, run_id: RunId) -> Event:

@@ -1,0 +1,111 @@
+"""Health, readiness, figures, doctor."""
+
+from dataclasses import replace
+
+from skep.edge.api.app import make_api
+from skep.kernel.errors import UnavailableError
+from skep.kernel.settings import Settings
+from skep.product.sandboxes.doctor import Doctor
+from skep.product.sandboxes.service import SandboxService
+
+
+async def test_health_speaks_both_dialects(nobody):
+    """One object for those who look at `status` and those who look at `success`."""
+    for path in ("/health", "/healthz"):
+        body = (await nobody("GET", path)).json
+        assert body == {"success": True, "message": "ok", "data": {"status": "ok"}, "status": "ok"}
+
+
+async def test_readiness_follows_the_database(services, calling, driver, tmp_path):
+    """When the database is away the server lives, and is not ready; strangers learn no more than that."""
+    away = [UnavailableError("The database at 192.0.2.1 is away.")]
+
+    async def check():
+        if away:
+            raise away[0]
+        return "answers"
+
+    doctor = Doctor(
+        driver=driver,
+        sandboxes=SandboxService(services.db, None, driver, "nod"),
+        state_dir=tmp_path,
+        min_free_bytes=0,
+        check_database=check,
+    )
+    app = make_api(replace(services, doctor=doctor), Settings(data_dir=tmp_path))
+    async with calling(app) as caller:
+        answer = await caller("GET", "/readyz")
+        assert (answer.status, answer.json["status"]) == (503, "unavailable")
+        assert answer.json["checks"]["database"] == "unavailable"
+        assert "192.0.2.1" not in answer.text
+        assert (await caller("GET", "/healthz")).status == 200
+        away.clear()
+        assert (await caller("GET", "/readyz")).json == {"status": "ok", "checks": {"database": "ok"}}
+
+
+async def test_the_doctor_says_what_it_sees(admin):
+    """Findings with a level and a hint; a repair says what it removed."""
+    report = (await admin("GET", "doctor")).json
+    assert report["ok"] is True
+    assert {"database", "isolation", "disk"} <= {finding["area"] for finding in report["findings"]}
+
+    repaired = (await admin("POST", "doctor/repair")).json
+    assert repaired["repaired"] == []
+
+
+async def test_figures_count_routes_and_never_paths(admin, services, calling, tmp_path):
+    """What a caller writes into a path is no label; given figures are shown as they are now."""
+
+    async def figures():
+        return {"skep_work_items": {"queued": 3}}
+
+    app = make_api(replace(services, figures=figures), Settings(data_dir=tmp_path))
+    async with calling(app, admin.token) as caller:
+        await caller("GET", "runs/some-run-id")
+        await caller("GET", "/nowhere/at/all")
+        text = (await caller("GET", "/metrics")).text
+
+    assert 'skep_http_requests_total{method="GET",route="/api/v1/runs/{run}",status="404"} 1.0' in text
+    assert 'route="unmatched"' in text
+    assert 'skep_work_items{state="queued"} 3.0' in text
+    assert "some-run-id" not in text
+    assert "nowhere" not in text
+
+
+async def test_figures_need_a_token(nobody, caller_with):
+    """The scope read is enough."""
+    assert (await nobody("GET", "/metrics")).status == 401
+    assert (await (await caller_with("read"))("GET", "/metrics")).status == 200
+
+
+class Away:
+    """A database that does not answer."""
+
+    def __init__(self, real):
+        self.authenticate = real.authenticate
+
+    async def projects(self, *_):
+        """Fail as the database does when it is away."""
+        raise UnavailableError("The database does not answer.", hint="Try again.", retry_after_s=7)
+
+
+async def test_what_is_away_is_said_to_be_with_when_to_come_again(services, calling, tmp_path):
+    """503 and Retry-After."""
+    token = await services.access.first_token(lambda _: None)
+    app = make_api(replace(services, access=Away(services.access)), Settings(data_dir=tmp_path))
+    async with calling(app, token.reveal()) as caller:
+        answer = await caller("GET", "projects")
+
+    assert (answer.status, answer.json["code"], answer.headers["Retry-After"]) == (503, "unavailable", "7")
+
+
+async def test_the_access_log_has_the_facts_and_no_token(admin, caplog):
+    """Method, path, status, time and the token's id; never its text."""
+    caplog.set_level("INFO", logger="skep.access")
+    await admin("GET", "projects?q=secret-search")
+
+    record = next(record for record in caplog.records if record.name == "skep.access")
+    assert (record.method, record.path, record.status) == ("GET", "/api/v1/projects", 200)
+    assert record.principal.startswith("tok_")
+    assert admin.token not in caplog.text
+    assert "secret-search" not in caplog.text
