@@ -70,7 +70,10 @@ class Installation:
         """
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(  # noqa: S310  the URL is our own server's
-            self.url + path, data=data, method=method, headers={"Authorization": f"Bearer {self.token}", **(headers or {})}
+            self.url + path,
+            data=data,
+            method=method,
+            headers={"Authorization": f"Bearer {self.token}", **(headers or {})},
         )
         if data is not None:
             request.add_header("Content-Type", "application/json")

@@ -14,7 +14,7 @@ def insert_new(dialect: Dialect, table: Table, **computed: Any) -> Any:
 
     *computed*: expressions for columns that the caller does not bind.
     """
-    values: dict[str, Any] = {column.name: bindparam(column.name) for column in table.columns} | computed
-    if dialect == "sqlite":
-        return sqlite.insert(table).values(values).on_conflict_do_nothing()
-    return postgresql.insert(table).values(values).on_conflict_do_nothing()
+    values: dict[str, Any] = {column.name: bindparam(column.name) for column in table.columns}
+    values.update(computed)
+    insert = sqlite.insert(table) if dialect == "sqlite" else postgresql.insert(table)
+    return insert.values(values).on_conflict_do_nothing().execution_options(preserve_rowcount=True)

@@ -18,12 +18,24 @@ _LOCK = 0x536B6570
 
 def migrate(engine: Engine, dialect: Dialect) -> None:
     """Run all migrations that are missing; all of them are committed, or none."""
-    with translated(), engine.connect() as connection, connection.begin():
-        # SQLite needs no more: this transaction began with the write lock (BEGIN IMMEDIATE).
+    with translated(), engine.connect() as connection:
         if dialect == "postgresql":
-            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
-            connection.execute(text(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}"))
-        _upgrade(connection)
+            _take_turn(connection)
+        # SQLite needs no more: this transaction begins with the write lock (BEGIN IMMEDIATE).
+        with connection.begin():
+            if dialect == "postgresql":
+                connection.execute(text(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}"))
+            _upgrade(connection)
+
+
+def _take_turn(connection: Connection) -> None:
+    """Wait until no other server migrates. The lock is the session's, and goes when the connection is closed.
+
+    It is taken in a transaction of its own: the one that migrates must begin after the other's end, to see it.
+    """
+    with connection.begin():
+        connection.execute(text("SET lock_timeout = 0"))
+        connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": _LOCK})
 
 
 def _upgrade(connection: Connection) -> None:

@@ -138,6 +138,8 @@ class KeeperClient:
             except TimeoutError as error:
                 raise _away(f"the keeper did not answer within {self._reply_timeout_s:g} s") from error
             except (OSError, _GoneError) as error:
+                # It may have been restarted: then no other connection is good either.
+                await self.close()
                 if loop.time() > deadline:
                     raise _away(f"the keeper does not answer: {error}") from error
             await asyncio.sleep(_RETRY_S)
