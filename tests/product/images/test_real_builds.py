@@ -285,6 +285,29 @@ async def test_a_setup_that_runs_wild_is_stopped(make_rig, driver) -> None:
         await rig.nothing_left()
 
 
+async def test_ssh_goes_through_the_door(make_rig, driver) -> None:
+    """By the operator's leave git's ssh reaches the one host, and what it meets there is told."""
+    import asyncio
+
+    heard: list[bytes] = []
+
+    async def greet(reader, writer) -> None:
+        writer.write(b"SSH-2.0-test\r\n")
+        heard.append(await reader.readline())
+        writer.close()
+
+    async with await asyncio.start_server(greet, "127.0.0.1", 0) as server:
+        host = f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        rig = make_rig(driver, git_ssh_hosts=(host,), egress_allow_private=(host,))
+        async with rig.life():
+            build = await rig.built(GitSource(url=f"ssh://git@{host}/me/agent"))
+            log = await rig.log_of(build)
+            await rig.nothing_left()
+    assert heard
+    assert heard[0].startswith(b"SSH-2.0-OpenSSH"), log
+    assert build.failure.code == "repository_unreachable"
+
+
 async def test_cancel_ends_it_within_two_seconds(rig, git) -> None:
     """A fetch that never ends is ended, and its sandbox is gone."""
     import asyncio

@@ -10,6 +10,12 @@ _SIZE_HINT = "Deploy a smaller repository or folder, or have the operator raise 
 #: Escape sequences and other control characters, but for the line's end and the tab.
 _CONTROL = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _NO_SPACE = "no space left on device"
+_NOT_PUBLIC = (
+    "could not read username",
+    "authentication failed",
+    "terminal prompts disabled",
+    "permission denied (publickey",
+)
 _MISSING_REF = ("couldn't find remote ref", "not our ref", "unadvertised object")
 
 
@@ -72,7 +78,7 @@ def of_fetch(words: str, source: GitSource) -> Failure:
     text = words.lower()
     if any(sign in text for sign in _MISSING_REF):
         return no_ref(source)
-    if any(sign in text for sign in ("could not read username", "authentication failed", "terminal prompts disabled")):
+    if any(sign in text for sign in _NOT_PUBLIC):
         return Failure(
             code="repository_unreachable",
             message=f"The repository {source.url} is not there, or not public.",

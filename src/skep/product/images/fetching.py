@@ -33,6 +33,9 @@ class Fetcher:
         policy = Policy(allow=(here,), private=self._options.allow_private)
         # What comes in is packed and costs at the most twice its size; the rest is caught when it is listed.
         self._workshop.open_to(policy, bytes_down=2 * self._options.source_limit_bytes)
+        if origin.scheme == "ssh":
+            workshop = self._workshop
+            await workshop.driver.put(workshop.handle, sources.SSH_PROXY, listing.program("through_door"), mode=0o644)
         for command in sources.prepare(origin):
             self._expect(await self._git(command), source)
         commit = await self._fetch(origin, source)

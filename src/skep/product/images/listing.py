@@ -22,9 +22,9 @@ _MAX_PATH = 4096
 _MAX_SIZE = 1 << 50
 
 
-def program() -> bytes:
-    """Return the text of the program that is put into the sandbox."""
-    return package_files("skep.product.images").joinpath("inside.py").read_bytes()
+def program(name: str = "inside") -> bytes:
+    """Return the text of a program that is put into the sandbox."""
+    return package_files("skep.product.images").joinpath(f"{name}.py").read_bytes()
 
 
 def unpack(folder: str, target: str, limit: int) -> tuple[str, ...]:

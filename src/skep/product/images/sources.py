@@ -17,7 +17,14 @@ from skep.product.images.model import FilesSource, GitSource, ImageSource, Sourc
 GIT = "/usr/bin/git"
 GIT_DIR = "/tmp/skep-git"  # noqa: S108  a path inside a sandbox of our own
 APP = "/app"
+#: ssh's way through the door; `through_door.py` is put there for repositories over ssh.
+SSH_PROXY = "/tmp/skep-through-door.py"  # noqa: S108
 
+_SSH = (
+    "/usr/bin/ssh -F none -o BatchMode=yes -o StrictHostKeyChecking=accept-new "
+    "-o UserKnownHostsFile=/tmp/skep-known-hosts -o GlobalKnownHostsFile=none "
+    f"-o 'ProxyCommand=/usr/bin/python3 -I -S {SSH_PROXY} %h %p'"
+)
 _MAX_URL = 2000
 _MAX_REF = 250
 _MAX_PATH = 1000
@@ -187,6 +194,8 @@ def environment(base: Mapping[str, str]) -> Mapping[str, str]:
         "GIT_ASKPASS": "/bin/false",
         "GIT_LFS_SKIP_SMUDGE": "1",
         "GIT_PROTOCOL_FROM_USER": "0",
+        "GIT_SSH_COMMAND": _SSH,
+        "GIT_SSH_VARIANT": "ssh",
         "GIT_SSL_CAINFO": base.get("SSL_CERT_FILE", "/etc/ssl/certs/ca-certificates.crt"),
     }
 
