@@ -81,7 +81,7 @@ class AgentService:
         self._ids = ids
         self._limits = limits
         self._isolations = frozenset(isolations)
-        self._listeners = tuple(listeners)
+        self._listeners = listeners
         self._check_source = check_source
 
     # ---- looking
