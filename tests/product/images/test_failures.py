@@ -58,10 +58,10 @@ def test_the_last_words_are_quoted_without_escapes() -> None:
 
 def test_uvs_words() -> None:
     """The resolver's explanation is kept whole; a refused host is named."""
-    words = "Using CPython\n  \u00d7 No solution found when resolving dependencies:\n  ╰─▶ Because a==9 is not there, no.\n"
+    words = "Using CPython\n  \u00d7 No solution found when resolving dependencies:\n  ╰─▶ Because a==9 is missing.\n"
     failure = failures.of_install(words, ())
     assert failure.code == "dependencies_unresolvable"
-    assert failure.message.endswith("Because a==9 is not there, no.")
+    assert failure.message.endswith("Because a==9 is missing.")
     assert "evil:443" in failures.of_install("error: x", ("evil:443",)).hint
 
 
