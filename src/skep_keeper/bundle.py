@@ -91,7 +91,7 @@ def _process(spec: Spec) -> dict[str, Any]:
     capabilities = list(_CAPABILITIES)
     limits = {
         "RLIMIT_CORE": 0,
-        "RLIMIT_FSIZE": spec.disk_bytes,
+        "RLIMIT_FSIZE": max(spec.disk_bytes, 2 * spec.output_bytes),
         "RLIMIT_NOFILE": spec.open_files,
         "RLIMIT_NPROC": nproc(spec.pids),
     }

@@ -9,7 +9,7 @@ import signal
 import time
 from dataclasses import dataclass
 
-from skep_keeper import files
+from skep_keeper import files, processes
 from skep_keeper.errors import KeeperError
 from skep_keeper.mounts import Mount, current
 
@@ -101,12 +101,16 @@ class Cgroups:
         """
         self._thaw(name)
         deadline = time.monotonic() + timeout_s
+        ended: set[int] = set()
         while left := [pid for pid in self.processes(name) if pid != spare and not _is_dead(pid)]:
             for pid in left:
                 self._kill_member(name, pid)
+                ended.add(pid)
             if time.monotonic() > deadline:
                 raise KeeperError("internal", f"processes of {name} do not end: {left[:5]}")
             time.sleep(0.002)
+        for pid in ended:
+            processes.reap(pid)
 
     def remove(self, name: str) -> None:
         """Remove the empty groups of one sandbox from every tree.

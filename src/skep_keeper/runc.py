@@ -80,8 +80,16 @@ class Runc:
             raise KeeperError(
                 "not_started", f"the sandbox could not be started: {files.read_text(nest.stderr)[-2000:]}"
             )
-        state: dict[str, Any] = files.read_json(f"{self._state}/{nest.id}/state.json") or {}
-        return Started(int(state.get("init_process_pid", 0)), int(state.get("init_process_start", 0)))
+        started = self.started(nest.id)
+        if started is None:
+            raise KeeperError("not_started", "the runtime keeps no state of the sandbox that it started")
+        return started
+
+    def started(self, sandbox_id: str) -> Started | None:
+        """Return process 1 as the runtime knows it; whether it still lives is for the caller to compare."""
+        state: dict[str, Any] = files.read_json(f"{self._state}/{sandbox_id}/state.json") or {}
+        pid, start = state.get("init_process_pid"), state.get("init_process_start")
+        return Started(pid, start) if isinstance(pid, int) and isinstance(start, int) else None
 
     def delete(self, sandbox_id: str, *, rebooted: bool) -> None:
         """Forget a sandbox whose processes are dead; one that the runtime does not know is no error."""

@@ -206,6 +206,11 @@ class Sandboxes:
             return None
         return Started(int(made["pid"]), int(made["start"]))
 
+    def _rebooted(self, nest: Nest) -> bool:
+        """Tell whether the machine restarted since the intent was written: no process id means anything then."""
+        stored: dict[str, Any] = files.read_json(nest.intent) or {}
+        return stored.get("boot_id") not in (None, self._boot_id)
+
     def _make(self, spec: Spec, nest: Nest) -> None:
         if leftover := self._cgroups.processes(spec.id):
             raise ConflictError(f"processes of an earlier {spec.id} are alive: {sorted(leftover)[:3]}")
@@ -260,6 +265,9 @@ class Sandboxes:
 
     def _kill(self, nest: Nest) -> None:
         started = self._started(nest)
+        if started is None and not self._rebooted(nest):
+            # Without `made.json` the runtime may have come as far as starting it.
+            started = self._runc.started(nest.id)
         if started is not None:
             # The kernel ends all others of the namespace with its process 1.
             processes.kill_and_wait(started.pid, started.start)
@@ -267,9 +275,9 @@ class Sandboxes:
 
     def _remove(self, nest: Nest) -> None:
         """Remove all of a sandbox, in the reverse order of its making; each step may find its work done."""
-        stored: dict[str, Any] = files.read_json(nest.intent) or {}
+        known = os.path.exists(nest.intent)
         self._kill(nest)
-        self._runc.delete(nest.id, rebooted=stored.get("boot_id") not in (None, self._boot_id))
+        self._runc.delete(nest.id, rebooted=self._rebooted(nest))
         mounts.unmount_below(nest.dir)
         self._cgroups.remove(nest.id)
         self._disks.remove(nest.id)
@@ -280,5 +288,5 @@ class Sandboxes:
                 files.remove_tree(f"{nest.dir}/{name}")
         files.remove_tree(nest.dir)
         self._ranges.release(nest.dir)
-        if stored:
+        if known:
             log.info("sandbox removed", sandbox=nest.id)

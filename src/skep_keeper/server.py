@@ -12,6 +12,7 @@ import signal
 import socket
 import struct
 import threading
+import time
 from collections.abc import Generator, Iterator
 from typing import Any, Final
 
@@ -26,6 +27,8 @@ _ITEMS_BYTES: Final = 48 * 1024
 _CREDENTIALS: Final = struct.Struct("3i")
 #: How long requests that are under way may take after SIGTERM.
 _PATIENCE_S: Final = 10.0
+#: Pause after a connection that could not be accepted: descriptors may have run out.
+_BREATH_S: Final = 0.01
 
 
 def bind(path: str, uid: int, gid: int) -> socket.socket:
@@ -40,6 +43,7 @@ def bind(path: str, uid: int, gid: int) -> socket.socket:
         os.umask(previous)
     os.chown(path, uid, gid)
     listener.listen(_BACKLOG)
+    listener.setblocking(False)
     return listener
 
 
@@ -73,7 +77,13 @@ class Server:
             self._idle.wait_for(lambda: self._busy == 0, timeout=_PATIENCE_S)
 
     def _accept(self) -> None:
-        connection, _ = self._listener.accept()
+        try:
+            connection, _ = self._listener.accept()
+        except OSError as error:
+            log.warning("connection not accepted", reason=str(error))
+            time.sleep(_BREATH_S)
+            return
+        connection.setblocking(True)
         _, uid, _ = _CREDENTIALS.unpack(connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size))
         with self._guard:
             full = len(self._connections) >= _MAX_CONNECTIONS

@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import time
 from dataclasses import dataclass
 
 from skep_keeper import base, files, log, mounts, processes, seccomp, syscalls
@@ -20,6 +21,7 @@ from skep_keeper.server import Server, bind
 #: Length of a sandbox id, and of the longest path of a Unix socket.
 _ID_LENGTH = 30
 _MAX_SOCKET_PATH = 107
+_LOCK_PATIENCE_S = 2.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,12 +77,18 @@ def lock(places: Places) -> int:
         StartError: another one runs.
     """
     descriptor = os.open(places.lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        os.close(descriptor)
-        raise StartError(f"another keeper runs on {places.run_dir}") from error
-    return descriptor
+    deadline = time.monotonic() + _LOCK_PATIENCE_S
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            # A child of a keeper that was killed holds the lock until it has become the runtime.
+            if time.monotonic() > deadline:
+                os.close(descriptor)
+                raise StartError(f"another keeper runs on {places.run_dir}") from error
+            time.sleep(0.02)
+        else:
+            return descriptor
 
 
 def assemble(options: Options, cgroups: Cgroups) -> Operations:
