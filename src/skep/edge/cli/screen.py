@@ -96,6 +96,8 @@ def age(moment: datetime) -> str:
 
 def duration(seconds: float) -> str:
     """Write a length of time in two units at the most."""
+    if seconds < 1:
+        return f"{seconds * 1000:.0f} ms"
     if seconds < 60:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)

@@ -1,10 +1,11 @@
 """`skep up` and `skep down`: start and stop the installation on this machine."""
 
+import json
 import os
 import signal
 from pathlib import Path
 from types import FrameType
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import typer
 from rich.panel import Panel
@@ -18,6 +19,7 @@ from skep.edge.cli.target import server_json
 from skep.kernel.errors import InvalidError, UnavailableError
 from skep.kernel.settings import Settings
 
+_TAIL = 16 * 1024
 _STARTING = {"keeper": "starting the keeper", "server": "starting the server"}
 
 
@@ -63,7 +65,7 @@ def _heard(event: dict[str, Any], config: LaunchConfig, known: str, *, as_json: 
         case "running":
             _running(config, as_json=as_json)
         case "failed":
-            raise UnavailableError(event["message"], code="not_started", hint=event["hint"])
+            raise _not_started(event, config)
         case "starting" if not as_json:
             screen.say(f"{_STARTING[event['part']]} ...", style="dim")
         case "port_taken":
@@ -74,6 +76,35 @@ def _heard(event: dict[str, Any], config: LaunchConfig, known: str, *, as_json: 
             screen.say("stopped; running sandboxes go on and are followed again at the next start")
         case _:
             pass
+
+
+def _not_started(event: dict[str, Any], config: LaunchConfig) -> UnavailableError:
+    """Say why; the server's own last words, where it left any in the log, say it best."""
+    message, hint = str(event["message"]), str(event["hint"])
+    said = last_words(config.log_file) if config.detach else None
+    if said is not None:
+        message, hint = f"{message}: {said[0]}", said[1] or hint
+    return UnavailableError(message, code="not_started", hint=hint)
+
+
+def last_words(log_file: str) -> tuple[str, str] | None:
+    """Return message and hint of the last critical line among the log's last ones."""
+    try:
+        with Path(log_file).open("rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - _TAIL))
+            lines = file.read().splitlines()
+    except OSError:
+        return None
+    for line in reversed(lines):
+        try:
+            found = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(found, dict):
+            words = cast("dict[str, Any]", found)
+            if words.get("level") == "critical":
+                return str(words.get("message", "")), str(words.get("hint") or "")
+    return None
 
 
 def _ready(config: LaunchConfig, url: str, known: str, *, as_json: bool) -> None:

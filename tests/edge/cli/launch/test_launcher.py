@@ -233,6 +233,7 @@ def test_a_server_that_cannot_start_is_said_so(config):
     with launched(config) as process:
         events = [json.loads(line) for line in process.stdout]
         assert events[-1]["event"] == "failed"
+        assert [event["deaths"] for event in events if event["event"] == "died"] == [1, 2, 3]
         assert "status 9" in events[-1]["message"]
         assert process.wait(20) == 1
     assert pids.read(config.pid_file("keeper")) is None

@@ -25,6 +25,8 @@ _STOP_S = 10.0
 #: Quick deaths in a row, before the first time that all was well, after which the start is given up.
 _MAX_DEATHS = 3
 _LONG_LIFE_S = 30.0
+#: What a child ends with that says that another try is useless (EX_CONFIG of sysexits.h).
+_USELESS = 78
 
 
 def backoff_s(deaths: int) -> float:
@@ -172,8 +174,8 @@ class Supervisor:
             lived = loop.time() - began
             deaths = self._deaths[name] = 1 if lived > _LONG_LIFE_S else self._deaths.get(name, 0) + 1
             self._say("died", part=name, status=status, deaths=deaths)
-            if not self._ready and deaths >= _MAX_DEATHS:
-                raise PrepareError(f"the {name} ends at once (status {status})", f"look into {self._config.log_file}")
+            if not self._ready and (deaths >= _MAX_DEATHS or status == _USELESS):
+                raise PrepareError(f"the {name} cannot start (status {status})", f"look into {self._config.log_file}")
             await self._sleep(backoff_s(deaths))
 
     # ---- waiting
