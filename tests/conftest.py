@@ -1,6 +1,7 @@
 """What all tests share: databases of both kinds, a clock, ids, a hub."""
 
 import asyncio
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -79,3 +80,37 @@ async def db(request):
 def stores(db, clock):
     """The stores for `db`; work on SQLite goes by `clock`."""
     return make_stores(db.dialect, clock.now_ms)
+
+
+# ---- both databases must have passed the same conformance tests
+_CONFORMANCE = ("test_store_conformance.py", "test_work_conformance.py")
+_passed = pytest.StashKey[Counter[str]]()
+
+
+def pytest_configure(config):
+    """Begin counting."""
+    config.stash[_passed] = Counter()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    """Count each conformance test that passed, by its database."""
+    report = yield
+    if report.when == "call" and report.passed and item.path.name in _CONFORMANCE:
+        item.config.stash[_passed][item.callspec.params["db"]] += 1
+    return report
+
+
+def pytest_sessionfinish(session):
+    """Fail when the counts differ, unless only one database was asked for."""
+    counts = session.config.stash[_passed]
+    if len(counts) > 1 and len(set(counts.values())) > 1:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    """Say the counts."""
+    counts = config.stash[_passed]
+    if counts:
+        said = ", ".join(f"{name} {counts[name]}" for name in ("sqlite", "postgresql"))
+        terminalreporter.write_line(f"store conformance: {said}", red=len(set(counts.values())) > 1)
