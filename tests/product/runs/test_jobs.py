@@ -1,11 +1,14 @@
 """Runs of jobs, from their start to what is kept of them, over real databases and a scripted driver."""
 
+import asyncio
 import json
 
 import pytest
 
 from skep.kernel.errors import ConflictError, InvalidError, LimitError, NotFoundError, UnavailableError
-from skep.product.runs.model import AttemptPhase, RunStatus
+from skep.kernel.paging import PageQuery
+from skep.product.runs.model import AttemptPhase, RunLimits, RunStatus
+from skep.product.sandboxes.model import Handle
 from skep.testing.behaviour import FOREVER, Behaviour
 from skep.testing.wait import until
 
@@ -261,8 +264,6 @@ async def test_following_from_the_first_moment(world):
     async def log():
         return b"".join([frame.data async for frame in world.runs.follow_log(world.admin, run.id)])
 
-    import asyncio
-
     tasks = [asyncio.create_task(events()), asyncio.create_task(log())]
     async with world.working():
         await world.phase(run, AttemptPhase.STARTED)
@@ -295,8 +296,6 @@ async def test_what_is_refused(world):
 
 async def test_the_queue_is_bounded(db, make_world):
     """Of one project only so many runs may be unfinished."""
-    from skep.product.runs.model import RunLimits
-
     world = await make_world(db, limits=RunLimits(max_unfinished=2, min_free_bytes=0))
     await world.agent()
     first = await world.start()
@@ -324,14 +323,10 @@ async def test_usage_is_summed(world):
 
 
 def _page(**more):
-    from skep.kernel.paging import PageQuery
-
     return PageQuery(**more)
 
 
 def _handle(world, attempt):
-    from skep.product.sandboxes.model import Handle
-
     return Handle(version=1, driver=world.driver.name, id=attempt.sandbox_id)
 
 

@@ -1,0 +1,212 @@
+"""The tables and decisions of runs: total, closed, and never more often than allowed."""
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+
+from skep.kernel.errors import ConflictError
+from skep.product.agents.model import AgentConfig, AgentId, Kind, Resources
+from skep.product.blobs.model import LogId
+from skep.product.runs.machine import (
+    MAX_UNSTARTED,
+    PHASES,
+    TABLE,
+    Happening,
+    after_loss,
+    backoff_ms,
+    becomes,
+    clean,
+    lost_exit,
+    outcome,
+    overdue_in_s,
+    time_limit_s,
+)
+from skep.product.runs.model import Attempt, AttemptId, AttemptPhase, Run, RunId, RunStatus
+from skep.product.sandboxes.model import Exit, ExitReason, SandboxId
+
+EXITS = st.builds(
+    Exit,
+    reason=st.sampled_from(ExitReason),
+    code=st.none() | st.integers(-1, 300),
+    signal=st.none() | st.integers(-5, 100),
+    duration_s=st.floats(allow_nan=False, allow_infinity=False),
+    message=st.text(max_size=50),
+)
+
+
+def attempt(number=1, *, reason=None, phase=AttemptPhase.ENDED, started_ms=None):
+    """An attempt that ended for *reason*."""
+    return Attempt(
+        id=AttemptId(f"a{number}"),
+        run_id=RunId("r"),
+        number=number,
+        phase=phase,
+        sandbox_id=SandboxId("s"),
+        log_id=LogId("l"),
+        node_id="n",
+        exit=reason and Exit(reason=reason),
+        created_ms=1000,
+        started_ms=started_ms,
+    )
+
+
+def test_the_table_is_total():
+    """Every status meets every happening; what is final stays as it is; every status can be reached."""
+    assert set(TABLE) == {(status, happening) for status in RunStatus for happening in Happening}
+    for (status, _), after in TABLE.items():
+        assert after is None or not status.final
+    assert {after for after in TABLE.values() if after} | {RunStatus.QUEUED} == set(RunStatus)
+
+
+def test_every_unfinished_run_can_be_cancelled_and_can_fail():
+    """Whatever a run does, its end can come."""
+    for status in RunStatus:
+        for happening in (Happening.CANCELLED, Happening.FAILED):
+            assert (TABLE[status, happening] is None) == status.final
+
+
+def test_phases_are_total_and_end():
+    """Every phase has its successors, and from each the end is one step away."""
+    assert set(PHASES) == set(AttemptPhase)
+    for phase, after in PHASES.items():
+        assert (AttemptPhase.ENDED in after) == (phase is not AttemptPhase.ENDED)
+
+
+class RunLife(RuleBasedStateMachine):
+    """Whatever happens in whatever order, a run moves along the table or refuses, and once final it rests."""
+
+    def __init__(self):
+        super().__init__()
+        self.status = RunStatus.QUEUED
+        self.final_at = None
+
+    @rule(happening=st.sampled_from(Happening))
+    def happen(self, happening):
+        """Something happens."""
+        expected = TABLE[self.status, happening]
+        if expected is None:
+            with pytest.raises(ConflictError):
+                becomes(self.status, happening)
+            return
+        self.status = becomes(self.status, happening)
+        assert self.status is expected
+        if self.status.final:
+            self.final_at = self.status
+
+    @invariant()
+    def rests(self):
+        """A final status is the last one."""
+        assert self.final_at in (None, self.status)
+
+
+TestRunLife = RunLife.TestCase
+
+
+@given(end=EXITS, cancelled=st.booleans())
+def test_every_exit_has_an_outcome(end, cancelled):
+    """Any exit, however odd its numbers and words, ends a running run, with a reason unless it succeeded."""
+    meant = outcome(end, cancel_requested=cancelled)
+    status = becomes(RunStatus.RUNNING, meant.happening)
+    assert status.final
+    assert (meant.failure is None) == (status is RunStatus.SUCCEEDED)
+    if cancelled:
+        assert status is RunStatus.CANCELLED
+    if status is RunStatus.SUCCEEDED:
+        assert (end.reason, end.code) == (ExitReason.EXITED, 0)
+    if meant.failure:
+        assert meant.failure.message.isprintable()
+
+
+@pytest.mark.parametrize(
+    ("end", "status", "code"),
+    [
+        (Exit(reason=ExitReason.EXITED, code=0), RunStatus.SUCCEEDED, None),
+        (Exit(reason=ExitReason.EXITED, code=7), RunStatus.FAILED, "exit_code"),
+        (Exit(reason=ExitReason.EXITED), RunStatus.FAILED, "exit_code"),
+        (Exit(reason=ExitReason.SIGNALED, signal=9), RunStatus.FAILED, "signaled"),
+        (Exit(reason=ExitReason.TIMED_OUT, signal=15), RunStatus.TIMED_OUT, "timed_out"),
+        (Exit(reason=ExitReason.OUT_OF_MEMORY, signal=9), RunStatus.FAILED, "out_of_memory"),
+        (Exit(reason=ExitReason.NOT_STARTED, message="no such file"), RunStatus.FAILED, "not_started"),
+        (Exit(reason=ExitReason.LOST), RunStatus.LOST, "lost"),
+    ],
+)
+def test_exits(end, status, code):
+    """Each reason has its status and its code."""
+    meant = outcome(end, cancel_requested=False)
+    assert becomes(RunStatus.RUNNING, meant.happening) is status
+    assert (meant.failure and meant.failure.code) == code
+
+
+@given(
+    earlier=st.lists(st.sampled_from([ExitReason.LOST, ExitReason.NOT_STARTED]), max_size=8),
+    maybe_started=st.booleans(),
+    allowed=st.integers(1, 10),
+    cancelled=st.booleans(),
+)
+def test_nothing_is_repeated_more_often_than_allowed(earlier, maybe_started, allowed, cancelled):
+    """What may have been started is repeated within the agent's bound, what was not within ours."""
+    attempts = [attempt(n, reason=reason) for n, reason in enumerate(earlier, 1)]
+    end = lost_exit("why", maybe_started=maybe_started)
+    meant = after_loss(
+        end, attempts=attempts, maybe_started=maybe_started, max_attempts=allowed, cancel_requested=cancelled
+    )
+    assert becomes(RunStatus.RUNNING, meant.happening) is not RunStatus.SUCCEEDED
+    if cancelled:
+        assert meant.happening is Happening.CANCELLED
+    elif meant.happening is Happening.RETRIED:
+        tried = earlier.count(ExitReason.LOST) + maybe_started
+        assert tried < allowed or not maybe_started
+        assert earlier.count(ExitReason.NOT_STARTED) + (not maybe_started) < MAX_UNSTARTED or maybe_started
+    else:
+        assert meant.failure is not None
+
+
+def test_without_leave_nothing_is_repeated():
+    """By default an attempt that may have started is the last, and one that cannot have is not."""
+    for maybe_started, happening in ((True, Happening.LOST), (False, Happening.RETRIED)):
+        end = lost_exit("", maybe_started=maybe_started)
+        meant = after_loss(end, attempts=[], maybe_started=maybe_started, max_attempts=1, cancel_requested=False)
+        assert meant.happening is happening
+
+
+@given(attempts=st.integers(0, 10_000), first_s=st.floats(0.001, 10))
+def test_waiting_grows_and_is_bounded(attempts, first_s):
+    """The pause before the next attempt never shrinks and never passes half a minute."""
+    assert 0 < backoff_ms(attempts, first_s) <= backoff_ms(attempts + 1, first_s) <= 30_000
+
+
+def test_whose_time_limit_counts():
+    """The run's own, else its version's, else the installation's."""
+    config = AgentConfig(resources=Resources(timeout_s=20))
+    run = Run(
+        id=RunId("r"),
+        project_id="p",
+        agent_id=AgentId("a"),
+        agent_name="n",
+        kind=Kind.JOB,
+        version_id=None,
+        status=RunStatus.QUEUED,
+        inputs={},
+        timeout_s=10,
+        created_ms=0,
+    )
+    assert time_limit_s(run, config, 30) == 10
+    assert time_limit_s(replace(run, timeout_s=None), config, 30) == 20
+    assert time_limit_s(replace(run, timeout_s=None), AgentConfig(), 30) == 30
+
+
+def test_the_limit_counts_from_the_start_of_the_attempt():
+    """Time that passed while the server was down counts; the supervisor always has its slack first."""
+    started = attempt(phase=AttemptPhase.STARTED, started_ms=1000)
+    assert overdue_in_s(started, timeout_s=60, slack_s=5, now_ms=31_000) == 35
+    assert overdue_in_s(started, timeout_s=60, slack_s=5, now_ms=10**9) == 5
+
+
+@given(st.text())
+def test_words_from_a_sandbox_are_harmless(text):
+    """Untrusted words become one bounded printable line."""
+    assert clean(text) == "" or clean(text).isprintable()
+    assert len(clean(text)) <= 500
