@@ -84,16 +84,24 @@ class Once:
         self._services = services
         self._in_flight = in_flight
         self._digest = BodyDigest.new()
-        self._streamed = False
+        self._large = False
         keys = request.headers.getlist("idempotency-key")
         if len(keys) > 1 or any(_KEY.fullmatch(key) is None for key in keys):
             words = "one key of 1 to 255 visible ASCII characters"
             raise InvalidError("The Idempotency-Key is not one.", fields={"Idempotency-Key": words})
         self._key = keys[0] if keys else None
 
-    def stream(self) -> AsyncIterator[bytes]:
-        """Yield the request's body; for a body that is too large to be held."""
-        self._streamed = True
+    async def answer_large(
+        self,
+        status: int,
+        act: Callable[[AsyncIterator[bytes], Also[T] | None], Awaitable[T]],
+        render: Callable[[T], BaseModel],
+    ) -> Response:
+        """Do as `answer` does with a body that is too large to be held: *act* reads it as it comes."""
+        self._large = True
+        return await self.answer(status, lambda also: act(self._stream(), also), render)
+
+    def _stream(self) -> AsyncIterator[bytes]:
         return self._digest.over(self._request.stream())
 
     async def answer(
@@ -118,7 +126,7 @@ class Once:
         *,
         sealed: bool,
     ) -> Response:
-        if not self._streamed:
+        if not self._large:
             self._digest.add(await self._request.body())
         answers = self._services.answers
         kept = await self._services.db.read(lambda tx: answers.get(tx, principal.token_id, path, key))
@@ -141,8 +149,8 @@ class Once:
         return _json(status, render(await act(keep)).model_dump_json())
 
     async def _replay(self, kept: KeptAnswer) -> Response:
-        if self._streamed:
-            async for _ in self.stream():
+        if self._large:
+            async for _ in self._stream():
                 pass
         if kept.body_digest != self._digest.text:
             raise InvalidError(

@@ -64,7 +64,7 @@ class CheckedRoute(APIRoute):
             if needs is not None:
                 await needs.admit(request)
             _check_arguments(request, known)
-            if wants_json:
+            if wants_json and _has_body(request):
                 _check_content_type(request)
             return await handler(JsonRequest(request.scope, request.receive))
 
@@ -83,6 +83,10 @@ def _check_arguments(request: Request, known: Collection[str]) -> None:
     if unknown:
         words = "there is no such argument" + (f"; there are {', '.join(sorted(known))}" if known else "")
         raise InvalidError(f"Unknown arguments: {', '.join(unknown[:5])}.", fields=dict.fromkeys(unknown[:5], words))
+
+
+def _has_body(request: Request) -> bool:
+    return "transfer-encoding" in request.headers or request.headers.get("content-length", "0") != "0"
 
 
 def _check_content_type(request: Request) -> None:

@@ -15,7 +15,7 @@ from skep.kernel.errors import InvalidError, LimitError
 HEARTBEAT_S = 15.0
 MOST_STREAMS = 1000
 _NUMBER = re.compile(r"[0-9]{1,18}")
-_ATTEMPT = re.compile(r"[1-9][0-9]{0,5}")
+_OF_ATTEMPT = re.compile(r"(?:(?P<attempt>[1-9][0-9]{0,5})-)?(?P<offset>[0-9]{1,18})")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +40,11 @@ class Streams:
         self._most = most
         self._open = 0
         self._ended = asyncio.Event()
+
+    @property
+    def open(self) -> int:
+        """How many are open."""
+        return self._open
 
     def end_all(self) -> None:
         """End every stream after what it has said; its reader resumes later from its Last-Event-ID."""
@@ -106,14 +111,13 @@ def resume_from(request: Request, given: int) -> int:
 
 def resume_attempt(request: Request, attempt: int | None, offset: int) -> tuple[int | None, int]:
     """Return the attempt (None: the latest) and the offset to go on at; the id of a run's log is `ATTEMPT-OFFSET`."""
-    number, dash, rest = (request.headers.get("last-event-id") or "").partition("-")
-    if not number and not dash:
+    last = request.headers.get("last-event-id") or ""
+    if last == "":
         return attempt, offset
-    if not dash:
-        number, rest = "", number
-    if _NUMBER.fullmatch(rest) is None or (number and _ATTEMPT.fullmatch(number) is None):
+    found = _OF_ATTEMPT.fullmatch(last)
+    if found is None:
         raise _not_ours()
-    return int(number) if number else attempt, int(rest)
+    return int(found["attempt"]) if found["attempt"] else attempt, int(found["offset"])
 
 
 def _not_ours() -> InvalidError:

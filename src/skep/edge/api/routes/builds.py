@@ -35,7 +35,7 @@ _LOG_FORMS: dict[int | str, dict[str, Any]] = {
 @router.post(UPLOADS, status_code=201, response_model=UploadView, openapi_extra=_ARCHIVE)
 async def upload(caller: Operator, uses: Uses, once: Creating) -> Response:
     """Upload a packed folder (tar, or tar and gzip); the body is the archive itself."""
-    return await once.answer(201, lambda also: uses.images.upload(caller, once.stream(), also=also), render.upload)
+    return await once.answer_large(201, lambda data, also: uses.images.upload(caller, data, also=also), render.upload)
 
 
 @router.get("/builds")
