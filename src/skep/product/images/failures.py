@@ -57,6 +57,15 @@ def out_of_memory(memory_mb: int) -> Failure:
     )
 
 
+def interrupted(attempts: int) -> Failure:
+    """Say that the build was lost again and again."""
+    return Failure(
+        code="build_lost",
+        message=f"The build was interrupted {attempts} times.",
+        hint="Build again; if it happens again, look at the server's log.",
+    )
+
+
 def timed_out(limit_s: float, what: str = "The build") -> Failure:
     """Say that the time was up."""
     name = "SKEP_BUILD_TIMEOUT_S" if what == "The build" else "SKEP_GIT_TIMEOUT_S"
