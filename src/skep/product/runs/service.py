@@ -216,8 +216,8 @@ class RunService:
 
         def work(tx: Tx) -> Run | None:
             agent = find_agent(tx, self._agents, principal.project_id, id_or_name)
-            if agent.version_id != version_id:
-                return None  # a new version came meanwhile: its schema counts
+            if agent.version_id != version_id or (version_id is None and not self._is_building(tx, agent)):
+                return None  # a build ended meanwhile: what it brought counts
             if self._store.count_unfinished(tx, principal.project_id) >= self._limits.max_unfinished:
                 raise LimitError(
                     f"{self._limits.max_unfinished} runs of this project are not finished yet.",
