@@ -51,8 +51,10 @@ def signal_number(request: dict[str, object]) -> int:
 
 def check_file_request(request: dict[str, object]) -> None:
     """Check `put`, `get` or `list`."""
-    _absolute(request.get("path"), "path")
+    path = _absolute(request.get("path"), "path")
     if request.get("op") == "put":
+        if path.endswith(b"/"):
+            raise BadRequestError("path")
         _whole(request.get("mode"), 0, 0o777, "mode")
     else:
         _whole(request.get("limit"), 0, _MAX_SIZE, "limit")

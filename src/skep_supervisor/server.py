@@ -44,6 +44,8 @@ class Connection:
         self._more = False
         self._busy = False
         self._lent = False
+        #: What to answer when a refused `put` has said everything: the caller does not listen before.
+        self._refusal: tuple[str, str] | None = None
         self._watch()
 
     def send(self, header: dict[str, object], payload: bytes = b"") -> None:
@@ -59,6 +61,11 @@ class Connection:
     def refuse(self, code: str, message: str) -> None:
         """Answer with an error."""
         self.answer({"error": code, "message": message})
+
+    def refuse_put(self, code: str, message: str) -> None:
+        """Answer with an error as soon as the caller has sent all of the file."""
+        self._busy = False
+        self._refusal = (code, message)
 
     def lend(self) -> None:
         """Leave the stream to a child until `give_back`."""
@@ -83,8 +90,7 @@ class Connection:
                 frame = self.received.take()
                 if frame is None:
                     break
-                self._busy = True
-                self._server.handle(self, frame[0])
+                self._take(frame[0])
                 if self._lent:
                     return
                 self._flush()
@@ -92,6 +98,14 @@ class Connection:
             self._server.close(self)
         else:
             self._watch()
+
+    def _take(self, header: dict[str, object]) -> None:
+        if self._refusal is None:
+            self._busy = True
+            self._server.handle(self, header)
+        elif header.get("more") is not True:
+            refusal, self._refusal = self._refusal, None
+            self.refuse(*refusal)
 
     def close(self) -> None:
         """Drop the stream; only the server calls this."""
@@ -126,7 +140,8 @@ class Connection:
 
     def _flush(self) -> None:
         """Queue a part of a long answer and write once, so that nobody else waits for this connection."""
-        self._more = self.pump is not None and len(self._out) < _SLICE and self.pump()
+        full = len(self._out) >= _SLICE
+        self._more = self.pump is not None and (full or self.pump())
         if self._out:
             try:  # noqa: SIM105  `contextlib` is not loaded
                 del self._out[: os.write(self.fd, self._out)]
@@ -315,11 +330,15 @@ class Server:
         connection.release = lambda: timer.cancel()  # noqa: PLW0108  the newest timer
 
     def _files(self, connection: Connection, request: dict[str, object]) -> None:
-        requests.check_file_request(request)
+        refuse = connection.refuse_put if request.get("op") == "put" else connection.refuse
         try:
+            requests.check_file_request(request)
             child = files.serve(self._identities["agent"], request, connection.fd, connection.received)
+        except BadRequestError as error:
+            refuse("bad_request", f"{error} is missing or wrong")
+            return
         except OSError as error:
-            connection.refuse("internal", f"fork: {error.strerror}")
+            refuse("internal", f"fork: {error.strerror}")
             return
         connection.lend()
         self._children[child] = connection

@@ -12,12 +12,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from skep.testing.wait import until_sync
+
 SUPERVISOR_ID = 900
 AGENT_ID = 1000
 _PYTHON = "/usr/bin/python3"
 #: Process 1 of a namespace of its own, with exactly the privileges that a sandbox's supervisor has.
 _AS_PROCESS_1 = (
-    *("/usr/bin/unshare", "--pid", "--fork", "--kill-child", "--mount", "--mount-proc"),
+    *("/usr/bin/unshare", "--pid", "--fork", "--mount", "--mount-proc"),
     *("/usr/bin/setpriv", f"--reuid={SUPERVISOR_ID}", f"--regid={SUPERVISOR_ID}", "--clear-groups"),
     *("--inh-caps=-all,+setuid,+setgid", "--ambient-caps=-all,+setuid,+setgid"),
     *("--bounding-set=-all,+setuid,+setgid", "--no-new-privs"),
@@ -28,7 +30,10 @@ _AS_PROCESS_1 = (
 class RunningSupervisor:
     """A supervisor's process and places."""
 
+    #: The supervisor's, as the host sees it.
     pid: int
+    #: The child of this process to be waited for: the same, or what made its namespace.
+    child: int
     folder: Path
 
     @property
@@ -54,7 +59,7 @@ class RunningSupervisor:
     def kill(self) -> None:
         """End it as a crash would."""
         os.kill(self.pid, signal.SIGKILL)
-        os.waitpid(self.pid, 0)
+        os.waitpid(self.child, 0)
 
 
 @contextmanager
@@ -84,11 +89,12 @@ def start_supervisor(
         "output_bytes": output_bytes,
     }
     argv = (*(_AS_PROCESS_1 if two_users else ()), _PYTHON, "-I", "-S", "-E", str(entry), json.dumps(task))
-    running = RunningSupervisor(pid=_spawn(folder, argv), folder=folder)
+    child = _spawn(folder, argv)
+    running = RunningSupervisor(pid=_inner(child) if two_users else child, child=child, folder=folder)
     try:
         yield running
     finally:
-        if os.path.exists(f"/proc/{running.pid}/status"):  # noqa: PTH110  a test may have killed it
+        if Path(f"/proc/{running.pid}").exists():  # a test may have killed it
             running.kill()
         shutil.rmtree(folder)
 
@@ -116,3 +122,10 @@ def _spawn(folder: Path, argv: tuple[str, ...]) -> int:
         pid = os.posix_spawn(argv[0], argv, {"SECRET": "of the supervisor"}, file_actions=actions)
     os.close(errors)
     return pid
+
+
+def _inner(child: int) -> int:
+    """Return the pid of the process that `unshare` forks."""
+    children = Path(f"/proc/{child}/task/{child}/children")
+    until_sync(children.read_text, what="the supervisor's namespace")
+    return int(children.read_text())
