@@ -1,11 +1,13 @@
 """A real keeper, and words to ask it with."""
 
+import asyncio
 import json
 import os
 import shutil
 
 import pytest
 
+from skep.adapters.supervisor.client import SupervisorClient
 from skep.testing.keeper import request as send
 from skep.testing.keeper import start_keeper
 
@@ -40,6 +42,16 @@ class Asker:
     def create(self, number, **changes):
         """Make the sandbox *number*; *changes* replace parts of the usual specification."""
         return self("create", id=new_id(number), **{**SPEC, **changes})
+
+    def ready(self, number):
+        """Wait until a sandbox's supervisor has done its first acts, and answers."""
+
+        async def hello():
+            supervisor = SupervisorClient(self.folder(number) / "c.sock")
+            await supervisor.hello()
+            await supervisor.close()
+
+        asyncio.run(hello())
 
     def process(self, number):
         """Return the host's id of a sandbox's process 1."""

@@ -19,6 +19,7 @@ LIMITS = Limits(cpus=1, memory_bytes=128 << 20, disk_bytes=32 << 20, pids=48, op
 def test_a_sandbox_is_as_strong_as_asked_for(ask):
     """Capabilities, seccomp, ids, namespaces, mounts, network and limits are the specification's."""
     ask.create(1)
+    ask.ready(1)
 
     assert weaknesses(ask.process(1), LIMITS) == []
 

@@ -63,15 +63,18 @@ class RunningKeeper:
         self.wait_ready()
 
     def wait_ready(self) -> None:
-        """Wait until its socket accepts."""
+        """Wait until it answers."""
 
-        def accepts() -> bool:
+        def answers() -> bool:
             if self.process.poll() is not None:
                 raise AssertionError(f"the keeper ended with {self.process.returncode}:\n{self.log[-4000:]}")
-            with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as client:
-                return client.connect_ex(str(self.socket)) == 0
+            try:
+                # The pid is asked for: a keeper that was killed may still seem to listen for a moment.
+                return json.loads(request(self.socket, b'{"op":"hello"}'))["ok"]["pid"] == self.process.pid
+            except (OSError, ValueError):
+                return False
 
-        until_sync(accepts, timeout_s=_PATIENCE_S, what="the keeper to accept connections")
+        until_sync(answers, timeout_s=_PATIENCE_S, what="the keeper to answer")
 
 
 @contextmanager
