@@ -130,7 +130,7 @@ async def follow_build(client: SkepClient, build: BuildView, *, quiet: bool) -> 
             if not quiet:
                 screen.piece(piece)
                 update("building")
-    return await client.builds.get(build.id)
+    return await client.builds.ended(build.id)
 
 
 def _report(agent: AgentView, build: BuildView | None, *, as_json: bool) -> None:

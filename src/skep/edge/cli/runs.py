@@ -73,13 +73,11 @@ async def _attend(client: SkepClient, started: RunView, *, quiet: bool) -> RunVi
         async for piece in client.runs.log(started.id, follow=True):
             if not quiet:
                 screen.piece(piece)
-        return await client.runs.get(started.id)
+        return await client.runs.ended(started.id)
     except asyncio.CancelledError:
         screen.say(f"cancelling {started.id} ...", style="yellow")
         await client.runs.cancel(started.id)
-        async for _ in client.runs.log(started.id, follow=True):
-            pass
-        return await client.runs.get(started.id)
+        return await client.runs.ended(started.id)
 
 
 def _verdict(ended: RunView) -> None:

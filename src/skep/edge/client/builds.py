@@ -6,6 +6,7 @@ from skep.edge.client.nouns import Noun
 from skep.edge.client.transport import PREFIX
 from skep.edge.wire.builds import BuildView, UploadView
 from skep.edge.wire.common import LogPiece
+from skep.product.images.model import BuildStatus
 
 
 class Builds(Noun):
@@ -22,6 +23,11 @@ class Builds(Noun):
     async def cancel(self, build: str) -> BuildView:
         """Ask for the build's end."""
         return await self._transport.call(BuildView, "POST", f"{PREFIX}/builds/{build}/cancel")
+
+    async def ended(self, build: str) -> BuildView:
+        """Wait until the build is over, and return it."""
+        going_on = (BuildStatus.QUEUED, BuildStatus.RUNNING)
+        return await self._until(lambda: self.get(build), lambda found: found.status not in going_on)
 
     def log(self, build: str, *, offset: int = 0, follow: bool = False) -> AsyncIterator[LogPiece]:
         """Yield the build's log; following ends when the build has."""

@@ -1,6 +1,7 @@
 """What the classes of all nouns share: a transport, and listings that are walked page by page."""
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, TypeVar
 
 from pydantic import BaseModel
@@ -11,6 +12,7 @@ from skep.edge.wire.common import Listing, LogPiece
 M = TypeVar("M", bound=BaseModel)
 
 _PAGE = 200
+_FIRST_LOOK_S, _LAST_LOOK_S = 0.02, 1.0
 
 
 class Noun:
@@ -36,6 +38,14 @@ class Noun:
             cursor = page.next
             if cursor is None:
                 return
+
+    async def _until(self, read: Callable[[], Awaitable[M]], over: Callable[[M], bool]) -> M:
+        """Read again and again, ever more slowly, until the thing is over."""
+        wait_s = _FIRST_LOOK_S
+        while not over(found := await read()):
+            await asyncio.sleep(wait_s)
+            wait_s = min(wait_s * 2, _LAST_LOOK_S)
+        return found
 
     async def _log(self, path: str, offset: int, *, follow: bool) -> AsyncIterator[LogPiece]:
         """Yield the pieces of a log from *offset* on; following ends when the log does."""

@@ -37,11 +37,15 @@ class Runs(Noun):
         limit: int | None = None,
     ) -> AsyncIterator[RunView]:
         """Yield runs, newest first."""
-        return self._pages(RunView, "/runs", agent=agent, status=status, q=q, since=since, until=until, limit=limit)
+        return self._pages(RunView, "/runs", agent_id=agent, status=status, q=q, since=since, until=until, limit=limit)
 
     async def cancel(self, run: str) -> RunView:
         """Ask for the run's end."""
         return await self._transport.call(RunView, "POST", f"{PREFIX}/runs/{run}/cancel")
+
+    async def ended(self, run: str) -> RunView:
+        """Wait until the run is final, and return it with its output."""
+        return await self._until(lambda: self.get(run), lambda found: found.status.final)
 
     async def output(self, run: str) -> OutputView:
         """Return what the run printed."""
