@@ -31,7 +31,7 @@ class BuildOptions:
     allow_private: tuple[Rule, ...]
     uv_version: str
     #: Attempts that may be lost to crashes before the build is given up.
-    max_attempts: int = 3
+    max_attempts: int = 10
 
     @property
     def source_limit_bytes(self) -> int:
