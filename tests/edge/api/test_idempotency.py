@@ -4,9 +4,20 @@ import asyncio
 
 import pytest
 
+from skep.adapters.storage.database import SqlDatabase
+from skep.edge.api.app import make_api
 from skep.kernel.paging import PageQuery
+from skep.kernel.settings import Settings
 
 KEY = {"Idempotency-Key": "k-1"}
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+async def db(request):
+    """A fresh database of each kind: who is first is decided by it."""
+    place = request.getfixturevalue("sqlite_path" if request.param == "sqlite" else "pg_url")
+    async with SqlDatabase.open(place) as database:
+        yield database
 
 
 async def names(admin, what="projects"):
@@ -70,15 +81,33 @@ async def test_duplicates_at_the_same_time_make_one_thing(admin):
     assert await names(admin, "tokens") == ["first", "ci"]
 
 
-async def test_an_answer_with_a_token_is_kept_sealed(admin, db, services, tmp_path):
+async def test_an_answer_with_a_token_is_kept_sealed(admin, db, services):
     """The replay has the token; the database does not."""
     body = {"name": "ci", "scopes": ["read"]}
     first = await admin("POST", "tokens", json=body, headers=KEY)
     again = await admin("POST", "tokens", json=body, headers=KEY)
+    principal = await services.access.authenticate(admin.token)
+    path = f"/api/v1/tokens@{principal.project_id}"
+
+    kept = await db.read(lambda tx: services.answers.get(tx, principal.token_id, path, "k-1"))
 
     assert again.json["token"] == first.json["token"]
-    needle = first.json["token"].encode()
-    assert all(needle not in path.read_bytes() for path in tmp_path.glob("skep.db*"))
+    assert first.json["token"] not in repr(kept)
+    assert first.json["id"] not in kept.body
+
+
+async def test_two_servers_do_it_once(admin, services, calling, tmp_path):
+    """What one process cannot see in another's memory, the database decides."""
+    other = make_api(services, Settings(data_dir=tmp_path))
+    async with calling(other, admin.token) as second:
+        body = {"name": "ci", "scopes": ["read"]}
+        answers = await asyncio.gather(
+            *(caller("POST", "tokens", json=body, headers=KEY) for caller in (admin, second) for _ in range(5))
+        )
+
+    assert {a.status for a in answers} <= {201, 409}
+    assert len({a.json["id"] for a in answers if a.status == 201}) == 1
+    assert await names(admin, "tokens") == ["first", "ci"]
 
 
 async def test_the_answer_is_kept_with_the_effect_or_not_at_all(admin, services, db):
