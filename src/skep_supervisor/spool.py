@@ -170,14 +170,15 @@ class Spool:
 
     def _append_tail(self, stream: int, data: bytes) -> None:
         share = max(self._tail_limit // _SEGMENTS, _LEAST_COST)
-        for start in range(0, len(data), share):
-            piece = data[start : start + share]
-            if not self._tail or self._tail[-1].cost + max(len(piece), _LEAST_COST) > share:
+        while data:
+            if not self._tail or self._tail[-1].cost >= share:
                 self._begin_segment()
-            if self._tail:
-                self._append(self._tail[-1], stream, piece)
-            else:
-                self._dropped += len(piece)
+            room = share - self._tail[-1].cost if self._tail else 0
+            if room <= 0:
+                self._dropped += len(data)
+                return
+            self._append(self._tail[-1], stream, data[:room])
+            data = data[room:]
 
     def _begin_segment(self) -> None:
         if len(self._tail) >= _SEGMENTS:

@@ -55,7 +55,7 @@ class SupervisorClient:
             }
         )
 
-    async def output(self, command_id: CommandId, offset: int = 0) -> AsyncIterator[OutputChunk]:
+    async def output(self, command_id: CommandId, offset: int = 0) -> AsyncGenerator[OutputChunk]:
         """Yield output from the spool's *offset* on, as it comes; ends when the command is over."""
         async with self._connection() as connection:
             await connection.send({"op": "output", "id": command_id, "offset": offset})
@@ -89,7 +89,7 @@ class SupervisorClient:
                 size = (await _only(connection)).header.get("size")
         return size if isinstance(size, int) else 0
 
-    async def get(self, path: str, limit: int) -> AsyncIterator[bytes]:
+    async def get(self, path: str, limit: int) -> AsyncGenerator[bytes]:
         """Yield a regular file's bytes, read as the agent's user; `TooLargeError` beyond *limit*."""
         size = 0
         async with self._connection() as connection:
