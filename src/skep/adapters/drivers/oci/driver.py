@@ -11,7 +11,7 @@ from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from skep.adapters.drivers.oci.keeper import KeeperClient
 from skep.adapters.supervisor.answers import SupervisorGone
@@ -115,8 +115,7 @@ class OciDriver:
         """Follow a command's output; after the supervisor's death, read what it had kept."""
         for attempt in range(_TRIES):
             try:
-                live = cast("AsyncGenerator[OutputChunk]", self._client(handle).output(command_id, offset))
-                async with aclosing(live) as chunks:
+                async with aclosing(self._client(handle).output(command_id, offset)) as chunks:
                     async for chunk in chunks:
                         offset = chunk.next_offset
                         yield chunk
@@ -156,8 +155,7 @@ class OciDriver:
     async def get(self, handle: Handle, path: str, *, limit: int) -> AsyncGenerator[bytes]:
         """Have the supervisor read a file as the agent."""
         async with self._reaching(handle):
-            live = cast("AsyncGenerator[bytes]", self._client(handle).get(path, limit))
-            async with aclosing(live) as blocks:
+            async with aclosing(self._client(handle).get(path, limit)) as blocks:
                 async for block in blocks:
                     yield block
 
