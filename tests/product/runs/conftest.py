@@ -33,7 +33,9 @@ class World:
 
     def __init__(self, db, clock, ids, hub, folder, *, driver=None, limits=None, owner="one"):
         self.db, self.clock, self.ids, self.hub, self.folder, self.owner = db, clock, ids, hub, folder, owner
-        self.limits = limits or RunLimits(retry_s=0.005, min_free_bytes=0, output_bytes=200_000)
+        self.limits = limits or RunLimits(
+            retry_s=0.005, min_free_bytes=0, output_bytes=200_000, result_bytes=10_000, artifact_bytes=200_000
+        )
         self.stores = make_stores(getattr(db, "dialect", "sqlite"), clock.now_ms)
         self.driver = driver or ScriptedDriver(clock)
         self.access = AccessService(db, self.stores.access, self.stores.audit, clock, ids)
@@ -215,12 +217,12 @@ class World:
         return await self.runs.get(self.admin, run.id)
 
     async def ended(self, run):
-        """Wait until the run is over, and return it."""
-        await until(lambda: self._is_final(run), what="the run's end")
+        """Wait until the run is over and its sandbox is gone, and return it."""
+        await until(lambda: self._is_over(run), timeout_s=30, what="the run's end")
         return await self.run(run)
 
-    async def _is_final(self, run):
-        return (await self.run(run)).status.final
+    async def _is_over(self, run):
+        return (await self.run(run)).status.final and not await self.sandbox_rows()
 
     async def phase(self, run, phase):
         """Wait until the run's latest attempt has come to *phase*, and return that attempt."""
@@ -230,7 +232,7 @@ class World:
             found[:] = (await self.attempts(run))[-1:]
             return bool(found) and found[0].phase == phase
 
-        await until(there, what=f"phase {phase}")
+        await until(there, timeout_s=30, what=f"phase {phase}")
         return found[0]
 
     async def attempts(self, run):
