@@ -88,7 +88,7 @@ def _not_started(event: dict[str, Any], config: LaunchConfig) -> UnavailableErro
 
 
 def last_words(log_file: str) -> tuple[str, str] | None:
-    """Return message and hint of the last critical line among the log's last ones."""
+    """Return message and hint of the last critical line of a log's end, or of a traceback's last line."""
     try:
         with Path(log_file).open("rb") as file:
             file.seek(max(0, file.seek(0, os.SEEK_END) - _TAIL))
@@ -99,7 +99,7 @@ def last_words(log_file: str) -> tuple[str, str] | None:
         try:
             found = json.loads(line)
         except ValueError:
-            continue
+            return line.decode(errors="replace"), ""
         if isinstance(found, dict):
             words = cast("dict[str, Any]", found)
             if words.get("level") == "critical":
