@@ -154,10 +154,9 @@ class OciDriver:
 
     async def get(self, handle: Handle, path: str, *, limit: int) -> AsyncGenerator[bytes]:
         """Have the supervisor read a file as the agent."""
-        async with self._reaching(handle):
-            async with aclosing(self._client(handle).get(path, limit)) as blocks:
-                async for block in blocks:
-                    yield block
+        async with self._reaching(handle), aclosing(self._client(handle).get(path, limit)) as blocks:
+            async for block in blocks:
+                yield block
 
     async def listen(self, handle: Handle, port: int) -> socket.socket:
         """Have the keeper open a socket inside the sandbox's network."""
