@@ -25,6 +25,7 @@ from skep.adapters.storage.engine import make_engine
 from skep.adapters.storage.migrate import migrate
 
 _START_S = 30.0
+_MEMORY = Path("/dev/shm")  # noqa: S108  a folder of its own is made in it, by mkdtemp
 
 
 class PostgresServer:
@@ -34,7 +35,9 @@ class PostgresServer:
     """
 
     def __init__(self, *, durable: bool = False) -> None:
-        self._folder = Path(tempfile.mkdtemp(prefix="skep-pg-"))
+        # In memory a copy of the template takes 20 ms, on a busy disk 200.
+        quick = None if durable or not _MEMORY.is_dir() else _MEMORY
+        self._folder = Path(tempfile.mkdtemp(prefix="skep-pg-", dir=quick))
         self._durable = durable
         self._process: subprocess.Popen[bytes] | None = None
         self._prefix = ["setpriv", "--pdeathsig", "INT"]

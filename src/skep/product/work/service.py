@@ -8,8 +8,9 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from skep.kernel.clock import Clock, to_ms
 from skep.kernel.database import Database, Tx
@@ -74,7 +75,10 @@ class WorkService:
         self._timing = timing or WorkTiming()
         self._jitter = jitter
         self._held: dict[WorkId, _Held] = {}
-        self._cancels: set[asyncio.Task[None]] = set()
+        #: What goes on beside the handlers: calls of `cancel`, giving back.
+        self._asides: set[asyncio.Task[None]] = set()
+        #: What handlers returned from since the last heartbeat: it is to be seen that they finished it.
+        self._returned: list[_Held] = []
         self._last_beat = time.monotonic()
 
     # ---- for services that have work done
@@ -113,7 +117,7 @@ class WorkService:
             await self._stop(beats)
 
     async def _stop(self, beats: asyncio.Task[None]) -> None:
-        tasks = [beats, *self._cancels, *(held.task for held in self._held.values() if held.task)]
+        tasks = [beats, *self._asides, *(held.task for held in self._held.values() if held.task)]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -171,7 +175,7 @@ class WorkService:
                 before.task.cancel()
                 await asyncio.wait([before.task])
             await held.handler.run(item, held.lease)
-            await self._look_after(held)
+            self._returned.append(held)
         except FencedError:
             logger.info("somebody else has taken over %s %s", item.kind, item.ref)
         except Exception as exc:
@@ -182,11 +186,6 @@ class WorkService:
             if self._held.get(item.id) is held:
                 del self._held[item.id]
             self._hub.notify(TOPIC)
-
-    async def _look_after(self, held: _Held) -> None:
-        item = await self._db.read(lambda tx: self._store.get(tx, held.item.id))
-        if is_left_open(item, held.lease):
-            raise RuntimeError("the handler returned without finishing its work")
 
     async def _give_back(self, held: _Held, error: str) -> None:
         delay_s = backoff_s(held.item.attempts, self._jitter())
@@ -236,6 +235,22 @@ class WorkService:
             for held in cancelled:
                 self._cancel(held)
         self._last_beat = began
+        await self._look_after_returned()
+
+    async def _look_after_returned(self) -> None:
+        """Give back what a handler returned from without finishing it: nobody else would, until the lease is over."""
+        returned, self._returned = self._returned, []
+        if not returned:
+            return
+        try:
+            items = await self._db.read(lambda tx: [self._store.get(tx, held.item.id) for held in returned])
+        except UnavailableError:
+            self._returned += returned
+            raise
+        for held, item in zip(returned, items, strict=True):
+            if is_left_open(item, held.lease):
+                logger.error("the handler of %s %s returned without finishing it", held.item.kind, held.item.ref)
+                self._aside(self._give_back(held, "the handler returned without finishing its work"))
 
     def _renew(self, tx: Tx, holds: list[_Held]) -> tuple[list[_Held], list[_Held]]:
         lost: list[_Held] = []
@@ -265,9 +280,12 @@ class WorkService:
         if held.cancelled or held.over:
             return
         held.cancelled = True
-        task = asyncio.create_task(self._call_cancel(held), name=f"cancel-{held.item.kind}-{held.item.ref}")
-        self._cancels.add(task)
-        task.add_done_callback(self._cancels.discard)
+        self._aside(self._call_cancel(held))
+
+    def _aside(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._asides.add(task)
+        task.add_done_callback(self._asides.discard)
 
     async def _call_cancel(self, held: _Held) -> None:
         try:
