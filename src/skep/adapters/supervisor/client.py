@@ -114,9 +114,10 @@ class SupervisorClient:
     async def close(self) -> None:
         """Drop all idle connections; the sandbox goes on."""
         self._closed = True
-        for connection in self._idle:
+        while self._idle:
+            connection = self._idle.pop()
             connection.close()
-        self._idle.clear()
+            await connection.wait_closed()
 
     async def _ask(self, header: dict[str, Any]) -> dict[str, Any]:
         async with self._connection() as connection:

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import struct
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -100,6 +101,11 @@ class Connection:
     def close(self) -> None:
         """Drop the connection."""
         self._writer.close()
+
+    async def wait_closed(self) -> None:
+        """Return when it is really gone."""
+        with suppress(OSError):
+            await self._writer.wait_closed()
 
 
 def _parse(text: bytes) -> dict[str, Any]:
