@@ -1,6 +1,7 @@
 """Server-sent events: one writer for events and logs, with heartbeats, resuming, and an end that is said."""
 
 import asyncio
+import logging
 import re
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import suppress
@@ -10,7 +11,9 @@ from typing import Any
 from fastapi import Request, Response
 from starlette.responses import StreamingResponse
 
-from skep.kernel.errors import InvalidError, LimitError
+from skep.kernel.errors import InvalidError, LimitError, SkepError
+
+log = logging.getLogger(__name__)
 
 HEARTBEAT_S = 15.0
 MOST_STREAMS = 1000
@@ -77,6 +80,9 @@ class Streams:
                 else:
                     yield b": still here\n\n"
             yield (await last()).encode()
+        except SkepError as error:
+            # The head is sent already. A stream without its end tells the reader to come again.
+            log.warning("a stream was cut off: %s", error, extra={"code": error.code})
         finally:
             self._open -= 1
             await _cancel(stopping, coming)
