@@ -10,6 +10,7 @@ from skep.kernel.paging import PageQuery
 from skep.product.runs.model import AttemptPhase, RunLimits, RunStatus
 from skep.product.sandboxes.model import Handle
 from skep.testing.behaviour import FOREVER, Behaviour
+from skep.testing.scripted_driver import ScriptedDriver
 from skep.testing.wait import until
 
 
@@ -162,6 +163,60 @@ async def test_a_lost_attempt_is_repeated_only_if_the_agent_allows(world):
     assert await world.stdout(run, attempt=1) == "try"
     assert (await world.events(run)).count("attempt.lost") == 2
     assert world.driver.sandboxes == {}
+    assert await world.sandbox_rows() == []
+
+
+class DeafDriver(ScriptedDriver):
+    """Its commands feel no signal; only with their sandbox do they go."""
+
+    async def signal(self, handle, command_id, number):
+        """Do nothing."""
+
+
+@pytest.mark.parametrize(("cancel", "status"), [(True, RunStatus.CANCELLED), (False, RunStatus.TIMED_OUT)])
+async def test_what_feels_no_signal_is_ended_with_its_sandbox(db, clock, make_world, cancel, status):
+    """A command that outlives signals, or a supervisor that forgets the time, loses its sandbox; its end is named."""
+    limits = RunLimits(retry_s=0.005, min_free_bytes=0, grace_s=0.02, slack_s=0.05)
+    world = await make_world(db, driver=DeafDriver(clock), limits=limits)
+    await world.agent(Behaviour(run_for_s=FOREVER))
+    run = await world.start(timeout_s=60 if cancel else 0.1)
+    async with world.working():
+        await world.phase(run, AttemptPhase.STARTED)
+        if cancel:
+            await world.runs.cancel(world.admin, run.id)
+        run = await world.ended(run)
+    assert run.status is status
+    assert world.driver.sandboxes == {}
+
+
+class StillbornDriver(ScriptedDriver):
+    """Its first sandboxes do not come to life."""
+
+    stillborn = 0
+
+    async def create(self, spec):
+        """Make it, and find that it does not answer."""
+        handle = await super().create(spec)
+        if len([verb for verb, _ in self.calls if verb == "create"]) <= self.stillborn:
+            raise UnavailableError("the supervisor does not answer", code="sandbox_not_started")
+        return handle
+
+
+@pytest.mark.parametrize(("stillborn", "status"), [(1, RunStatus.SUCCEEDED), (99, RunStatus.FAILED)])
+async def test_a_sandbox_that_does_not_come_to_life(db, clock, make_world, stillborn, status):
+    """Another one is made, without asking whether the agent may be repeated; after a few it is said to be hopeless."""
+    driver = StillbornDriver(clock)
+    driver.stillborn = stillborn
+    world = await make_world(db, driver=driver)
+    await world.agent()
+    run = await world.start()
+    while not (await world.run(run)).status.final:
+        await world.work_once()
+        clock.advance(60)
+    run = await world.run(run)
+    assert run.status is status
+    assert run.attempts == (2 if status is RunStatus.SUCCEEDED else 5)
+    assert driver.sandboxes == {}
     assert await world.sandbox_rows() == []
 
 

@@ -9,6 +9,7 @@ from skep.product.blobs.model import LogId
 from skep.product.images.model import Build, BuildId, BuildStatus, Failure
 from skep.product.runs.model import AttemptPhase, RunStatus
 from skep.product.runs.queue import work_id
+from skep.product.sandboxes.model import Phase
 from skep.product.work.model import Lease, WorkState
 from skep.testing.behaviour import FOREVER, Behaviour
 
@@ -111,6 +112,18 @@ async def test_given_up_is_final(world):
     run = await world.run(run)
     assert (run.status, run.failure.code) == (RunStatus.FAILED, "gave_up")
     assert "bug" not in run.failure.message
+
+
+async def test_given_up_in_the_middle(world):
+    """The attempt of a run that is given up ends too, and its sandbox is nobody's any more."""
+    await world.agent(Behaviour(run_for_s=FOREVER))
+    run = await world.start()
+    async with world.working():
+        attempt = await world.phase(run, AttemptPhase.STARTED)
+    item = await world.db.read(lambda tx: world.stores.work.get(tx, work_id(run.id)))
+    await world.db.write(lambda tx: world.queue.given_up(tx, item, "a bug"))
+    assert (await world.attempts(run))[0].phase is AttemptPhase.ENDED
+    assert [(row.id, row.phase) for row in await world.sandbox_rows()] == [(attempt.sandbox_id, Phase.DESTROYING)]
 
 
 async def test_whoever_was_replaced_writes_nothing(world):

@@ -1,6 +1,7 @@
 """What a run leaves in its sandbox, kept: its result, and its artifacts as blobs."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from skep.kernel.errors import ConflictError, ForbiddenError, InvalidError, NotFoundError, TooLargeError
@@ -44,8 +45,9 @@ async def keep(files: Files, blobs: BlobStore, handle: Handle, attempt: Attempt,
 async def _result(files: Files, handle: Handle, limits: RunLimits) -> tuple[object, Failure | None]:
     raw = bytearray()
     try:
-        async for chunk in files.get(handle, RESULT, limit=limits.result_bytes):
-            raw += chunk
+        async with _closed(files.get(handle, RESULT, limit=limits.result_bytes)) as chunks:
+            async for chunk in chunks:
+                raw += chunk
     except TooLargeError:
         said = f"The result is larger than {limits.result_bytes} bytes."
         return None, Failure(code="result_too_large", message=said, hint="Leave large results in $SKEP_ARTIFACTS.")
@@ -71,8 +73,8 @@ async def _artifacts(
             left_out.append(ascii(entry.path[:200]))
             continue
         try:
-            data = files.get(handle, f"{ARTIFACTS}/{entry.path}", limit=room)
-            blob = await blobs.put(artifact_blob(attempt, entry.path), data, limit=room)
+            async with _closed(files.get(handle, f"{ARTIFACTS}/{entry.path}", limit=room)) as data:
+                blob = await blobs.put(artifact_blob(attempt, entry.path), data, limit=room)
         except (TooLargeError, *_ABSENT):
             left_out.append(ascii(entry.path))
             continue
@@ -81,3 +83,13 @@ async def _artifacts(
             run_id=attempt.run_id, path=entry.path, blob_id=blob.id, size=blob.size, sha256=blob.sha256
         )
     return [kept[path] for path in sorted(kept)], left_out
+
+
+@asynccontextmanager
+async def _closed(data: AsyncIterator[bytes]) -> AsyncGenerator[AsyncIterator[bytes]]:
+    """Give back what a stream holds, also when it is not read to its end."""
+    try:
+        yield data
+    finally:
+        if isinstance(data, AsyncGenerator):
+            await data.aclose()

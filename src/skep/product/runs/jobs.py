@@ -11,6 +11,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from contextlib import aclosing, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, replace
 
+from skep.kernel.database import Tx
 from skep.kernel.errors import (
     ConflictError,
     ForbiddenError,
@@ -48,8 +49,8 @@ log = logging.getLogger(__name__)
 #: What no repeat mends: the run ends in these words.
 _HOPELESS = (InvalidError, ForbiddenError, TooLargeError, ConflictError)
 _MAX_PAUSE_S = 5.0
-#: How much longer than its time limit an attempt may last before the server ends it itself.
-_SLACK_S = 5.0
+#: What a driver says of a sandbox that it made and that does not come to life: another one may.
+_STILLBORN = "sandbox_not_started"
 
 
 @dataclass(slots=True, kw_only=True)
@@ -64,6 +65,8 @@ class _Job:
     untouched: str = ""
     #: The attempt that this process ended because its time was long over.
     overdue: str = ""
+    #: The attempt whose output this process has copied to its end.
+    copied: str = ""
 
 
 class JobExecutor:
@@ -106,6 +109,10 @@ class JobExecutor:
         if (event := self._live.get(run.id)) is not None:
             event.set()
 
+    def abandon(self, tx: Tx, run: Run) -> None:
+        """End the attempt of a run that was given up; reconciliation destroys its sandbox."""
+        self._records.abandon(tx, run)
+
     # ---- one step per phase; True when the run, or this attempt at it, is over
 
     async def _step(self, job: _Job) -> bool:
@@ -138,6 +145,11 @@ class JobExecutor:
             handle = await self._driver.create(spec)
         except (NotFoundError, *_HOPELESS) as error:
             return await self._refuse(job, attempt, error, None)
+        except UnavailableError as error:
+            if error.code != _STILLBORN:
+                raise
+            made = {handle.id: handle for handle in await self._driver.recover()}
+            return await self._lose(job, state, attempt, error.message, made.get(attempt.sandbox_id))
         await self._records.created(attempt, job.lease, handle)
         job.untouched = attempt.id
         return False
@@ -169,6 +181,7 @@ class JobExecutor:
         async with self._enforced(job, attempt, handle, timeout_s):
             try:
                 cut = await self._copy(attempt, handle)
+                job.copied = attempt.id
                 end = await self._driver.wait(handle, CommandId(attempt.id))
             except NotFoundError as error:
                 if job.overdue != attempt.id and not job.cancelled.is_set():
@@ -187,7 +200,7 @@ class JobExecutor:
         meant = outcome(end, cancel_requested=state.run.cancel_requested)
         inspection = await self._driver.inspect(handle)
         try:
-            if await self._copy(attempt, handle) and not end.truncated:
+            if job.copied != attempt.id and await self._copy(attempt, handle):
                 end = replace(end, truncated=True)
             await self._logs.close(attempt.log_id)
             kept = await keep(self._driver, self._blobs, handle, attempt, self._limits)
@@ -198,8 +211,9 @@ class JobExecutor:
             kept = _unkept(error)
         if kept.failure is not None and meant.happening is Happening.SUCCEEDED:
             meant = Outcome(happening=Happening.FAILED, failure=kept.failure)
+        lasted_s = (self._records.now_ms() - (attempt.started_ms or attempt.created_ms)) / 1000
         usage = Usage(
-            duration_s=max(0.0, end.duration_s),
+            duration_s=min(max(0.0, end.duration_s), lasted_s),  # the supervisor's word, within our own measure
             cpu_seconds=inspection.cpu_seconds,
             memory_peak_bytes=inspection.memory_peak_bytes,
         )
@@ -281,7 +295,7 @@ class JobExecutor:
                 await task
 
     async def _enforce(self, job: _Job, attempt: Attempt, handle: Handle, timeout_s: float) -> None:
-        slack_s = _SLACK_S + self._limits.grace_s
+        slack_s = self._limits.slack_s + self._limits.grace_s
         left_s = overdue_in_s(attempt, timeout_s=timeout_s, slack_s=slack_s, now_ms=self._records.now_ms())
         try:
             async with asyncio.timeout(left_s):

@@ -170,6 +170,8 @@ class RunLimits:
     max_timeout_s: float = 86400.0
     #: Time between TERM and KILL.
     grace_s: float = 1.5
+    #: How much longer than it should a command may last before the server itself ends it, then its sandbox.
+    slack_s: float = 5.0
     #: Kept output of an attempt; the server itself stops 1 MiB later.
     output_bytes: int = 10 << 20
     result_bytes: int = 1 << 20

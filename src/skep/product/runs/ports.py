@@ -1,6 +1,6 @@
 """Where runs are kept, and what executes them."""
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from skep.kernel.database import Tx
 from skep.kernel.paging import Page, PageQuery
@@ -78,6 +78,15 @@ class Executor(Protocol):
 
     async def cancel(self, run: Run) -> None:
         """End what the run is doing, soon."""
+        ...
+
+
+@runtime_checkable
+class Abandons(Protocol):
+    """Extra of an executor: is told when its work on a run is given up, in the transaction that ends the run."""
+
+    def abandon(self, tx: Tx, run: Run) -> None:
+        """End the attempt that goes on, and see to it that its sandbox goes."""
         ...
 
 

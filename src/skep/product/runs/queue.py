@@ -17,7 +17,7 @@ from skep.product.images.model import Failure
 from skep.product.images.ports import ImageStore
 from skep.product.runs.machine import CANCELLED, GAVE_UP, Happening, Outcome, becomes, inputs_schema
 from skep.product.runs.model import AttemptPhase, Run, RunId, RunStatus
-from skep.product.runs.ports import Executor, RunStore, WorkQueue
+from skep.product.runs.ports import Abandons, Executor, RunStore, WorkQueue
 from skep.product.runs.records import ended_data, say
 from skep.product.work.model import Lease, NewWork, WorkId, WorkItem, WorkState
 from skep.product.work.ports import WorkStore
@@ -145,8 +145,11 @@ class RunQueue:
     def given_up(self, tx: Tx, item: WorkItem, error: str) -> None:  # noqa: ARG002  the log has it
         """End a run that nobody will work on any more; *error* is for the server's log, not for its owner."""
         run = self._store.get(tx, RunId(item.ref))
-        if run is not None and not run.status.final:
-            self._end(tx, run, GAVE_UP)
+        if run is None or run.status.final:
+            return
+        self._end(tx, run, GAVE_UP)
+        if isinstance(executor := self._executors[run.kind], Abandons):
+            executor.abandon(tx, run)
 
     # ---- parts
 

@@ -19,7 +19,7 @@ from skep.product.blobs.model import LogId
 from skep.product.images.model import Image
 from skep.product.images.ports import ImageStore
 from skep.product.runs.artifacts import Kept
-from skep.product.runs.machine import CANCELLED, GAVE_UP, Happening, Outcome, after_loss, backoff_ms, becomes
+from skep.product.runs.machine import CANCELLED, GAVE_UP, Happening, Outcome, after_loss, backoff_ms, becomes, lost_exit
 from skep.product.runs.model import Attempt, AttemptId, AttemptPhase, Run, RunId, Usage
 from skep.product.runs.ports import RunStore
 from skep.product.sandboxes.model import Exit, Handle, Phase, Sandbox, SandboxId
@@ -236,14 +236,25 @@ class Records:
 
         await self._db.write(work)
 
+    def abandon(self, tx: Tx, run: Run) -> Attempt | None:
+        """End the attempt that goes on, without a lease: nobody holds one any more. Return that attempt."""
+        attempts = self._runs.attempts(tx, run.id)
+        if not attempts or attempts[-1].phase is AttemptPhase.ENDED:
+            return None
+        self._close_attempt(tx, attempts[-1], lost_exit("it was given up", maybe_started=True))
+        return attempts[-1]
+
     async def forget(self, sandbox_id: SandboxId) -> None:
         """Remove the row of a sandbox that was destroyed."""
         await self._db.write(lambda tx: self._sandboxes.delete(tx, [sandbox_id]))
 
     def _end_attempt(self, tx: Tx, attempt: Attempt, lease: Lease, end: Exit) -> None:
         self._work.check(tx, lease)
-        now_ms = self.now_ms()
-        self._runs.save_attempt(tx, replace(attempt, phase=AttemptPhase.ENDED, exit=end, ended_ms=now_ms))
+        self._close_attempt(tx, attempt, end)
+
+    def _close_attempt(self, tx: Tx, attempt: Attempt, end: Exit) -> None:
+        ended = replace(attempt, phase=AttemptPhase.ENDED, exit=end, ended_ms=self.now_ms())
+        self._runs.save_attempt(tx, ended)
         if self._sandboxes.get(tx, attempt.sandbox_id) is not None:
             self._sandboxes.set_phase(tx, attempt.sandbox_id, Phase.DESTROYING)
 
