@@ -11,6 +11,7 @@ from yarl import URL
 from skep.product.blobs.model import BlobId, LogId
 from skep.product.images.model import Failure
 from skep.product.runs.model import Artifact, Attempt, AttemptId, AttemptPhase, RunId, RunStatus
+from skep.product.runs.plan import parse_result
 from skep.testing.wait import until
 
 FILES = {"files": {"main.py": "print('bees')"}}
@@ -124,6 +125,18 @@ async def test_status_and_output_are_one_object(admin, run, worker):
     assert status["result"] == {"a": 1}
     assert status["output"] == {"stdout": "hello\n", "stderr": "oh\n", "truncated": False}
     assert status["error"] == {"code": "exit_code", "message": "It exited with 3.", "hint": "Look at the log."}
+
+
+@pytest.mark.parametrize(
+    "raw", [b"[" * 900 + b"]" * 900, b'{"a":' * 300 + b"1e999" + b"}" * 300, b'"\\ud800"', b"1e999"]
+)
+async def test_a_result_that_no_json_can_hold_hurts_nobody(admin, run, worker, raw):
+    """Whatever an agent writes, its run and the listing can be read."""
+    await worker.attempt(run, 1)
+    await worker.end(run, exit_code=0, result=parse_result(raw))
+
+    assert (await admin("GET", f"runs/{run}")).json["status"] == "succeeded"
+    assert (await admin("GET", "runs")).json["items"][0]["id"] == run
 
 
 async def test_a_run_without_a_build_is_refused(admin):

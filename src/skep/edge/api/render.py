@@ -1,8 +1,9 @@
 """What the services give becomes shapes of answers."""
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Iterable
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from pydantic import BaseModel
 
@@ -28,6 +29,9 @@ from skep.product.secrets.model import SecretInfo
 
 T = TypeVar("T")
 V = TypeVar("V", bound=BaseModel)
+
+#: pydantic writes 255 levels.
+_DEEPEST = 200
 
 
 def listing(page: Page[T], item: Callable[[T], V]) -> common.Listing[V]:
@@ -146,6 +150,26 @@ def upload(given: Upload) -> builds.UploadView:
     return builds.UploadView(id=given.id, size=given.size, sha256=given.sha256, created_at=from_ms(given.created_ms))
 
 
+def writable(value: Any) -> Any:
+    """Return *value*, which an agent made up, or its JSON text if it is nested too deeply to be part of an answer."""
+    level = [value]
+    for _ in range(_DEEPEST):
+        level = [child for parent in level for child in _children(parent)]
+        if not level:
+            return value
+    return json.dumps(value)
+
+
+def _children(value: Any) -> Iterable[Any]:
+    match value:
+        case dict():
+            return cast("dict[str, Any]", value).values()
+        case list():
+            return cast("list[Any]", value)
+        case _:
+            return ()
+
+
 def run(given: Run, output: runs.OutputView | None = None) -> runs.RunView:
     """Render a run, with its output where that was read."""
     used = given.usage
@@ -163,7 +187,7 @@ def run(given: Run, output: runs.OutputView | None = None) -> runs.RunView:
         cancel_requested=given.cancel_requested,
         attempts=given.attempts,
         exit_code=given.exit_code,
-        result=given.result,
+        result=writable(given.result),
         error=failure(given.failure),
         output=output,
         usage=runs.UsageView(
@@ -226,7 +250,7 @@ def audit(given: AuditEntry) -> access.AuditView:
         principal=given.principal,
         action=given.action,
         resource=given.resource,
-        result=given.result,
+        result=writable(given.result),
         details=dict(given.details),
         address=given.address,
     )
