@@ -35,6 +35,7 @@ class PostgresServer:
     """
 
     def __init__(self, *, durable: bool = False) -> None:
+        programs = _installed()
         # In memory a copy of the template takes 20 ms, on a busy disk 200.
         quick = None if durable or not _MEMORY.is_dir() else _MEMORY
         self._folder = Path(tempfile.mkdtemp(prefix="skep-pg-", dir=quick))
@@ -45,7 +46,7 @@ class PostgresServer:
             nobody = pwd.getpwnam("nobody")
             os.chown(self._folder, nobody.pw_uid, nobody.pw_gid)
             self._prefix += ["--reuid", str(nobody.pw_uid), "--regid", str(nobody.pw_gid), "--clear-groups"]
-        self._bin = self._reachable(_installed())
+        self._bin = self._reachable(programs)
 
     @property
     def url(self) -> str:

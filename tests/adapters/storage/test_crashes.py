@@ -112,6 +112,23 @@ async def test_a_full_disk(tiny_disk, clock):
         assert await names() == kept | {"last"}
 
 
+@pytest.mark.root
+async def test_one_unit_that_does_not_fit(tiny_disk, clock):
+    """A full disk takes the whole batch back; its other members are run again, and only the large one is refused."""
+    audit = make_stores("sqlite", clock.now_ms).audit
+    async with SqlDatabase.open(tiny_disk / "skep.db") as db:
+        await db.migrate()
+        sizes = [10] * 10 + [8_000_000] + [10] * 10
+        answers = await asyncio.gather(
+            *(db.write(lambda tx, n=n, size=size: audit.append(tx, entry(n, size))) for n, size in enumerate(sizes)),
+            return_exceptions=True,
+        )
+        assert [n for n, answer in enumerate(answers) if answer is not None] == [10]
+        assert answers[10].code == "disk_full"
+        page = await db.read(lambda tx: audit.entries(tx, None, PageQuery(limit=500)))
+        assert len(page.items) == 20
+
+
 # ---- PostgreSQL comes and goes
 @pytest.fixture
 def own_server():
