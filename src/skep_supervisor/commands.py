@@ -7,6 +7,7 @@ from _collections_abc import Callable  # `collections.abc` would import `collect
 from skep_supervisor import privileges, protocol, signals
 from skep_supervisor.loop import READ, Loop, Timer
 from skep_supervisor.privileges import Identity
+from skep_supervisor.program import Program, execute
 from skep_supervisor.spool import Spool, read_state
 
 _BLOCK = 1 << 16
@@ -20,30 +21,6 @@ _OOM_SCORE = b"500"
 
 class CannotStartError(Exception):
     """There is no room for another command."""
-
-
-class Program:
-    """What is to be started, checked already."""
-
-    __slots__ = ("argv", "cwd", "env", "grace_s", "id", "identity", "timeout_s")
-
-    def __init__(
-        self,
-        command_id: str,
-        argv: list[bytes],
-        env: dict[bytes, bytes],
-        cwd: bytes,
-        identity: Identity,
-        timeout_s: float | None,
-        grace_s: float,
-    ) -> None:
-        self.id = command_id
-        self.argv = argv
-        self.env = env
-        self.cwd = cwd
-        self.identity = identity
-        self.timeout_s = timeout_s
-        self.grace_s = grace_s
 
 
 class Command:
@@ -110,7 +87,7 @@ class Command:
             return
         out, err, news = pipes
         if self._pid == 0:
-            _execute(self.program, self._commands.null, out[1], err[1], news[1])
+            execute(self.program, self._commands.null, out[1], err[1], news[1])
         self._commands.oom_score(None)
         for read_end, write_end in pipes:
             os.close(write_end)
@@ -325,39 +302,3 @@ class Commands:
             oldest = next((known for known in self._known.values() if known.over), None)
             if oldest is not None:
                 del self._known[oldest.id]
-
-
-def _execute(program: Program, null: int, out: int, err: int, news: int) -> None:
-    """Become the program, in the new process; never returns."""
-    try:
-        os.setsid()
-        os.umask(0o022)
-        for number in signals.IGNORED:
-            signals.reset(number)
-        os.dup2(null, 0)
-        os.dup2(out, 1)
-        os.dup2(err, 2)
-        privileges.become(program.identity)
-        os.chdir(program.cwd)
-        _execute_by_path(program)
-    except OSError as error:
-        name = program.cwd if error.filename == program.cwd else program.argv[0]
-        os.write(news, f"{name.decode('ascii', 'replace')[:100]}: {error.strerror}".encode("ascii", "replace"))
-    finally:
-        os._exit(127)
-
-
-def _execute_by_path(program: Program) -> None:
-    """Look for the program as execvp does, in the PATH of its own environment."""
-    name = program.argv[0]
-    if b"/" in name:
-        os.execve(name, program.argv, program.env)  # noqa: S606  no shell is the point
-    failure = FileNotFoundError(2, os.strerror(2), name)
-    for folder in program.env.get(b"PATH", b"/usr/bin:/bin").split(b":"):
-        try:
-            os.execve(folder + b"/" + name, program.argv, program.env)  # noqa: S606
-        except (FileNotFoundError, NotADirectoryError):
-            continue
-        except PermissionError as error:
-            failure = error
-    raise failure

@@ -37,7 +37,7 @@ at most MAX_RECORD bytes each.
 
 When the limit is passed, the first half is kept as it came; the last half is appended when the command
 ends, behind a note that says how many bytes were left out. Spool file: `<spool>/<id>.out`; the final STATE:
-`<spool>/<id>.exit` (JSON, written to a temporary name, then renamed).
+`<spool>/<id>.exit` (JSON, padded with spaces; written under a temporary name, then renamed).
 """
 
 # No `Final` here: `typing` takes longer to import than the supervisor to start.

@@ -1,7 +1,7 @@
 """Requests, checked: what is returned from here can be acted on as it is. It does no input or output."""
 
-from skep_supervisor.commands import Program
 from skep_supervisor.privileges import Identity
+from skep_supervisor.program import Program
 
 _ID_SIGNS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-")
 _MAX_ID = 100

@@ -152,7 +152,10 @@ class Spool:
         os.close(self._head.fd)
 
     def keep_state(self, state: dict[str, object]) -> None:
-        """Write the final state; after it the command's files do not change any more."""
+        """Write the final state; after it the command's files do not change any more.
+
+        It is not synced: a sandbox and its disk do not outlive the machine, and a sync would hold up every command.
+        """
         text = wire.dumps(state).encode("ascii")
         try:
             os.pwrite(self._state_fd, text.ljust(_STATE_BYTES), 0)

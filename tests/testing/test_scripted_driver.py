@@ -17,7 +17,8 @@ from skep.product.sandboxes.model import (
     SandboxSpec,
 )
 from skep.testing.behaviour import FOREVER, Behaviour, read_script, scripted
-from skep.testing.driver_conformance import DriverConformance, refused
+from skep.testing.driver_conformance import DriverConformance
+from skep.testing.driver_tools import refused
 from skep.testing.scripted_driver import ScriptedDriver
 
 MIB = 1 << 20

@@ -92,7 +92,7 @@ class Files(Protocol):
         ...
 
     async def list(self, handle: Handle, path: str, *, limit: int = 10_000) -> list[FileEntry]:
-        """List what is below the folder *path*, depth first by name; an absent folder is an empty list."""
+        """List what is below the folder *path*, depth first by name, at most *limit*; an absent folder is empty."""
         ...
 
 
