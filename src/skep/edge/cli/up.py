@@ -83,7 +83,7 @@ def _not_started(event: dict[str, Any], config: LaunchConfig) -> UnavailableErro
     message, hint = str(event["message"]), str(event["hint"])
     said = last_words(config.log_file) if config.detach else None
     if said is not None:
-        message, hint = f"{message}: {said[0]}", said[1] or hint
+        message, hint = f"{message}: {said[0]}", said[1] or f"look into {config.log_file}"
     return UnavailableError(message, code="not_started", hint=hint)
 
 

@@ -5,8 +5,9 @@ import dataclasses
 from skep.edge.cli.launch import config as launch
 from skep.edge.cli.launch.config import LaunchConfig
 from skep.edge.cli.launch.folders import Place, User, places, useradd_argv
+from skep.edge.cli.launch.kept import backoff_s
 from skep.edge.cli.launch.start import as_root_argv, given, orders
-from skep.edge.cli.launch.supervise import backoff_s, needs
+from skep.edge.cli.launch.supervise import needs
 from skep.kernel.settings import Settings
 
 CONFIG = LaunchConfig(

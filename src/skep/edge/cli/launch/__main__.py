@@ -18,7 +18,7 @@ _STOP_S = 30.0
 _LOG_LIMIT = 50 * 1024 * 1024
 
 
-_LOGGED = frozenset({"died", "killed", "failed"})
+_LOGGED = frozenset({"died", "killed", "failed", "not_started"})
 
 
 def say(event: str, **details: object) -> None:
