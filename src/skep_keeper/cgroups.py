@@ -102,7 +102,7 @@ class Cgroups:
         self._thaw(name)
         deadline = time.monotonic() + timeout_s
         ended: set[int] = set()
-        while left := [pid for pid in self.processes(name) if pid != spare and not _is_dead(pid)]:
+        while left := [pid for pid in self.processes(name) if pid != spare and processes.is_running(pid)]:
             for pid in left:
                 self._kill_member(name, pid)
                 ended.add(pid)
@@ -192,12 +192,6 @@ def _keyed(text: str, key: str) -> int:
         if name == key and value.isdecimal():
             return int(value)
     return 0
-
-
-def _is_dead(pid: int) -> bool:
-    """Tell whether a member has ended already and only waits for its parent to take notice."""
-    state = files.read_text(f"/proc/{pid}/stat").rpartition(")")[2].split()[:1]
-    return state in ([], ["Z"], ["X"])
 
 
 def _remove_tree(folder: str) -> None:

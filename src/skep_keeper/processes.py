@@ -11,6 +11,7 @@ from skep_keeper import files
 _STATE = 0
 #: Field 22 of stat, counted from the state, which is field 3.
 _START_TIME = 19
+_DEAD = "ZX"
 
 
 def boot_id() -> str:
@@ -18,23 +19,27 @@ def boot_id() -> str:
     return files.read_text("/proc/sys/kernel/random/boot_id")
 
 
-def start_time(pid: int) -> int | None:
-    """Return when a process started, in clock ticks since boot; None if it is not there, or is dead."""
-    text = files.read_text(f"/proc/{pid}/stat")
-    fields = text.rpartition(")")[2].split()
-    if len(fields) <= _START_TIME or fields[_STATE] in "ZX":
-        return None
-    return int(fields[_START_TIME])
+def look(pid: int) -> tuple[str, int] | None:
+    """Return a process's state letter and its start in clock ticks since boot; None if there is none."""
+    fields = files.read_text(f"/proc/{pid}/stat").rpartition(")")[2].split()
+    return (fields[_STATE], int(fields[_START_TIME])) if len(fields) > _START_TIME else None
+
+
+def is_running(pid: int) -> bool:
+    """Tell whether there is a process with this id that is not dead."""
+    seen = look(pid)
+    return seen is not None and seen[0] not in _DEAD
 
 
 def open_same(pid: int, start: int) -> int | None:
-    """Return a pidfd of the process with this id and start time; None if it has gone."""
+    """Return a pidfd of the process with this id and start time, dead or alive; None if it has gone."""
     try:
         descriptor = os.pidfd_open(pid)
     except (OSError, OverflowError):
         return None
     # Compared after the pidfd was taken: from here on the id cannot be somebody else's.
-    if start_time(pid) == start:
+    seen = look(pid)
+    if seen is not None and seen[1] == start:
         return descriptor
     os.close(descriptor)
     return None
@@ -42,7 +47,8 @@ def open_same(pid: int, start: int) -> int | None:
 
 def is_alive(pid: int, start: int) -> bool:
     """Tell whether this very process still runs."""
-    return start_time(pid) == start
+    seen = look(pid)
+    return seen is not None and seen[1] == start and seen[0] not in _DEAD
 
 
 def kill_and_wait(pid: int, start: int, timeout_s: float = 10.0) -> None:
@@ -58,8 +64,15 @@ def kill_and_wait(pid: int, start: int, timeout_s: float = 10.0) -> None:
     reap(pid)
 
 
-def reap(pid: int) -> None:
-    """Take a dead child's status, so that it does not stay a zombie; anybody else's is left alone."""
+def reap(pid: int, timeout_s: float = 1.0) -> None:
+    """Take a dying child's status, so that it does not stay a zombie; anybody else's is left alone."""
+    with contextlib.suppress(OSError):
+        descriptor = os.pidfd_open(pid)
+        try:
+            # Its first thread may have ended before the others: until then there is no status.
+            select.select([descriptor], [], [], timeout_s)
+        finally:
+            os.close(descriptor)
     with contextlib.suppress(ChildProcessError):
         os.waitpid(pid, os.WNOHANG)
 
@@ -76,5 +89,5 @@ def command_lines() -> dict[int, list[str]]:
 def wait_until_gone(pids: list[int], timeout_s: float = 5.0) -> None:
     """Wait until processes that were told to end have gone."""
     deadline = time.monotonic() + timeout_s
-    while any(start_time(pid) is not None for pid in pids) and time.monotonic() < deadline:
+    while any(is_running(pid) for pid in pids) and time.monotonic() < deadline:
         time.sleep(0.005)

@@ -96,9 +96,11 @@ class Sandboxes:
             try:
                 with self._gate:
                     self._make(spec, nest)
-            except BaseException:
-                self._remove(nest)
+            except BaseException as error:
+                log.warning("sandbox not made", sandbox=spec.id, reason=str(error)[:500])
+                self._give_up(nest)
                 raise
+            log.info("sandbox made", sandbox=spec.id)
         return Found(id=spec.id, made=True, alive=True, socket=nest.socket, spec=spec)
 
     def destroy(self, sandbox_id: str) -> None:
@@ -272,6 +274,13 @@ class Sandboxes:
             # The kernel ends all others of the namespace with its process 1.
             processes.kill_and_wait(started.pid, started.start)
         self._cgroups.kill(nest.id)
+
+    def _give_up(self, nest: Nest) -> None:
+        """Remove what a failed making left; if that fails too, `destroy` is there for it."""
+        try:
+            self._remove(nest)
+        except (KeeperError, OSError) as error:
+            log.error("a half made sandbox stays", sandbox=nest.id, reason=str(error)[:500])
 
     def _remove(self, nest: Nest) -> None:
         """Remove all of a sandbox, in the reverse order of its making; each step may find its work done."""

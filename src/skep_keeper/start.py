@@ -55,6 +55,8 @@ def check_machine(options: Options) -> None:
     for path, what in ((options.uv, "--uv"), (options.ca_file, "--ca-file")):
         if not os.path.isfile(path):
             raise StartError(f"{what} {path} is not a file")
+    if os.stat(options.uv).st_mode & 0o005 != 0o005:
+        raise StartError(f"--uv {options.uv} must be readable and executable for all users")
     places = options.places
     files.require_trusted(places.run_dir, "--run-dir")
     files.require_trusted(places.store_dir, "--store-dir")

@@ -15,6 +15,7 @@ from skep.product.sandboxes.model import LayerId, SandboxId, SandboxSpec
 
 _MAX_ANSWER = 1 << 17
 _IDLE = 8
+_AT_ONCE = 128
 _RETRY_S = 0.05
 
 _ERRORS: Mapping[str, tuple[type[SkepError], str]] = {
@@ -47,6 +48,8 @@ class KeeperClient:
         self._patience_s = patience_s
         self._reply_timeout_s = reply_timeout_s
         self._idle: list[socket.socket] = []
+        # The keeper bounds its connections; waiting here is better than being turned away there.
+        self._places = asyncio.Semaphore(_AT_ONCE)
 
     async def hello(self) -> dict[str, Any]:
         """Return what the keeper says of itself and of this machine."""
@@ -130,17 +133,18 @@ class KeeperClient:
         """Send *request*, again where that is needed; return its answers."""
         packet = json.dumps(request, separators=(",", ":")).encode()
         loop = asyncio.get_running_loop()
-        deadline = loop.time() + self._patience_s
+        deadline: float | None = None
         while True:
             try:
-                async with asyncio.timeout(self._reply_timeout_s), self._connection() as connection:
+                async with self._places, asyncio.timeout(self._reply_timeout_s), self._connection() as connection:
                     return await _converse(connection, packet)
             except TimeoutError as error:
                 raise _away(f"the keeper did not answer within {self._reply_timeout_s:g} s") from error
             except (OSError, _GoneError) as error:
                 # It may have been restarted: then no other connection is good either.
                 await self.close()
-                if loop.time() > deadline:
+                deadline = loop.time() + self._patience_s if deadline is None else deadline
+                if loop.time() >= deadline:
                     raise _away(f"the keeper does not answer: {error}") from error
             await asyncio.sleep(_RETRY_S)
 
