@@ -127,11 +127,14 @@ def _start(argv: tuple[str, ...], log_file: Path) -> subprocess.Popen[bytes]:
 
 def _clean(keeper: RunningKeeper) -> None:
     """Have every sandbox destroyed, by a keeper that lives, and the keeper ended."""
-    if keeper.process.poll() is not None and keeper.socket.exists():
-        keeper.restart()
-    if keeper.process.poll() is None:
-        answer = json.loads(request(keeper.socket, b'{"op":"list"}'))
-        for item in answer["items"]:
-            request(keeper.socket, json.dumps({"op": "destroy", "id": item["id"]}).encode())
-        request(keeper.socket, b'{"op":"sweep"}')
-        keeper.stop()
+    try:
+        if keeper.process.poll() is not None and keeper.socket.exists():
+            keeper.restart()
+        if keeper.process.poll() is None:
+            for item in json.loads(request(keeper.socket, b'{"op":"list"}'))["items"]:
+                request(keeper.socket, json.dumps({"op": "destroy", "id": item["id"]}).encode())
+            request(keeper.socket, b'{"op":"sweep"}')
+            keeper.stop()
+    finally:
+        if keeper.process.poll() is None:
+            keeper.kill()
