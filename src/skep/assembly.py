@@ -11,6 +11,7 @@ import sys
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ from skep.edge.api.app import make_api
 from skep.edge.api.services import Figures, Services
 from skep.kernel import log as logs
 from skep.kernel.clock import SystemClock, to_ms
+from skep.kernel.database import Tx
 from skep.kernel.errors import ConflictError, FencedError, SkepError
 from skep.kernel.events import Hub
 from skep.kernel.ids import IdSource
@@ -45,6 +47,7 @@ from skep.product.images.builder import Builder
 from skep.product.images.options import build_options
 from skep.product.images.ports import BuildListener
 from skep.product.images.service import BUILDS_KEY, ImageService
+from skep.product.nodes.model import NodeStart
 from skep.product.nodes.service import NodeService
 from skep.product.runs import queue as run_queue
 from skep.product.runs.jobs import JobExecutor
@@ -105,12 +108,8 @@ async def _assemble(settings: Settings, db: SqlDatabase, hub: Hub, redactor: log
     clock, ids = SystemClock(), IdSource()
     stores = make_stores(db.dialect, lambda: to_ms(clock.now()))
     nodes = NodeService(db, stores.nodes, clock, ids)
-    started = await nodes.start(_node_name(settings), _boot_id())
+    started = await nodes.start(_node_name(settings), _boot_id(), partial(_give_up_leases, stores))
     node_id = started.node.id
-    if started.previous is not None:
-        # The lock on the data folder says that the life before is over: nobody needs to wait for its leases.
-        previous = started.previous.incarnation
-        await db.write(lambda tx: stores.work.release_owner(tx, [previous]))
 
     driver = OciDriver(KeeperClient(settings.keeper_socket))
     blobs, run_logs = FolderBlobs(settings.state_dir / "blobs"), FolderLogs(settings.state_dir / "logs", hub)
@@ -291,6 +290,12 @@ def _place(settings: Settings) -> str | Path:
 
 def _boot_id() -> str:
     return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+
+
+def _give_up_leases(stores: Stores, tx: Tx, started: NodeStart) -> None:
+    """Take back what the server's life before held: the lock on the data folder says that it is over."""
+    if started.previous is not None:
+        stores.work.release_owner(tx, [started.previous.incarnation])
 
 
 def _node_name(settings: Settings) -> str:

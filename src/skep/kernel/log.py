@@ -28,7 +28,7 @@ class Redactor:
 
     def clean(self, text: str) -> str:
         """Return *text* with each known value replaced by asterisks."""
-        for value in self._values:
+        for value in tuple(self._values):
             if value in text:
                 text = text.replace(value, "********")
         return text

@@ -20,6 +20,7 @@ def item(state, fence=3):
         fence=fence,
         attempts=1,
         max_attempts=5,
+        errors=0,
         lease_until_ms=0,
         owner="inc_1",
         cancel_requested=False,

@@ -318,6 +318,7 @@ work = _table(
     Column("fence", BigInteger, nullable=False),
     Column("attempts", Integer, nullable=False),
     Column("max_attempts", Integer, nullable=False),
+    Column("errors", Integer, nullable=False),
     _ms("not_before_ms"),
     _ms("lease_until_ms"),
     _text("owner"),

@@ -21,7 +21,8 @@ from skep.product.sandboxes.ports import SandboxStore
 from skep.product.work.model import Lease
 from skep.product.work.ports import WorkStore
 
-_FIRST_RETRY_MS = 1_000
+_FIRST_RETRY_MS = 500
+_LONGEST_RETRY_MS = 8_000
 
 
 class Stores(Protocol):
@@ -157,7 +158,7 @@ class BuildRecords:
 
     async def retry(self, build: Build, lease: Lease, error: str) -> None:
         """Have the build taken up again, later after each attempt."""
-        not_before_ms = self._now_ms() + _FIRST_RETRY_MS * 4 ** (build.attempt - 1)
+        not_before_ms = self._now_ms() + min(_LONGEST_RETRY_MS, _FIRST_RETRY_MS * 2 ** (build.attempt - 1))
         await self._db.write(
             lambda tx: self._stores.work.retry(tx, lease, not_before_ms=not_before_ms, error=error[:500])
         )

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from skep.kernel.clock import Clock, to_ms
-from skep.kernel.database import Database, Tx
+from skep.kernel.database import Also, Database, Tx
 from skep.kernel.errors import FencedError
 from skep.kernel.ids import IdSource
 from skep.product.nodes.model import Node, NodeId, NodeStart
@@ -20,8 +20,8 @@ class NodeService:
         self._ids = ids
         self._node: Node | None = None
 
-    async def start(self, name: str, boot_id: str) -> NodeStart:
-        """Begin a new life of the machine *name*; any earlier one is fenced from now on."""
+    async def start(self, name: str, boot_id: str, also: Also[NodeStart] | None = None) -> NodeStart:
+        """Begin a new life of the machine *name*, and do *also* in the same commit; any earlier life is fenced."""
         now_ms = to_ms(self._clock.now())
         incarnation = self._ids.new("inc", now_ms)
         fresh = Node(
@@ -37,7 +37,10 @@ class NodeService:
             previous = next((node for node in self._store.all(tx) if node.name == name), None)
             node = fresh if previous is None else replace(fresh, id=previous.id)
             self._store.put(tx, node)
-            return NodeStart(node=node, previous=previous)
+            begun = NodeStart(node=node, previous=previous)
+            if also is not None:
+                also(tx, begun)
+            return begun
 
         started = await self._db.write(work)
         self._node = started.node

@@ -16,14 +16,14 @@ TRANSITIONS: Mapping[WorkState, frozenset[WorkState]] = {
 }
 
 
-def backoff_s(attempts: int, jitter: float) -> float:
-    """Return how long to wait after *attempts* claims that ended in an error.
+def backoff_s(errors: int, jitter: float) -> float:
+    """Return how long to wait after *errors* tries that ended in an error.
 
     Doubles from 1 s to 5 minutes; *jitter* (0 to 1) takes away up to half of it, so that what failed together
     does not come back together.
     """
-    # The exponent is bounded before the power is taken: attempts may be large.
-    whole = min(_LONGEST_S, _FIRST_S * 2.0 ** min(max(attempts, 1) - 1, 16))
+    # The exponent is bounded before the power is taken: errors may be many.
+    whole = min(_LONGEST_S, _FIRST_S * 2.0 ** min(max(errors, 1) - 1, 16))
     return whole * (1.0 - jitter / 2.0)
 
 

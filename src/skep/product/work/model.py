@@ -53,6 +53,8 @@ class WorkItem:
     #: Claims so far, this one included.
     attempts: int
     max_attempts: int
+    #: How often it was put back because of an error; a holder's death is none.
+    errors: int
     lease_until_ms: int
     owner: str
     cancel_requested: bool

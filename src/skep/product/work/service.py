@@ -188,7 +188,7 @@ class WorkService:
             self._hub.notify(TOPIC)
 
     async def _give_back(self, held: _Held, error: str) -> None:
-        delay_s = backoff_s(held.item.attempts, self._jitter())
+        delay_s = backoff_s(held.item.errors + 1, self._jitter())
         not_before_ms = to_ms(self._clock.now()) + round(delay_s * 1000)
         while True:
             try:

@@ -68,6 +68,7 @@ class SqlWorkStore:
                 ended_ms=case((used_up, now), else_=literal(None, BigInteger)),
                 not_before_ms=bindparam("due_ms"),
                 last_error=bindparam("error"),
+                errors=c.errors + 1,
                 owner="",
                 lease_until_ms=0,
             )
@@ -108,6 +109,7 @@ class SqlWorkStore:
             "fence": 0,
             "attempts": 0,
             "max_attempts": work.max_attempts,
+            "errors": 0,
             "not_before_ms": work.not_before_ms,
             "lease_until_ms": 0,
             "owner": "",

@@ -266,6 +266,7 @@ def _create_work() -> None:
         _big("fence"),
         sa.Column("attempts", sa.Integer(), nullable=False),
         sa.Column("max_attempts", sa.Integer(), nullable=False),
+        sa.Column("errors", sa.Integer(), nullable=False),
         _big("not_before_ms"),
         _big("lease_until_ms"),
         _text("owner"),
