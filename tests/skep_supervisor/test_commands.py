@@ -303,3 +303,33 @@ class TestTwoUsers:
 
         assert out == b"500\n"
         assert proc(supervisor.pid, "oom_score_adj") == proc("self", "oom_score_adj")
+
+    async def test_process_1_has_given_up_what_it_can(self, client, supervisor):
+        """It keeps two capabilities, lets no child inherit them, and hides its own files in /proc."""
+        await client.hello()
+
+        status = dict(line.split(":", 1) for line in proc(supervisor.pid, "status").splitlines())
+        setgid_setuid = (1 << 6) | (1 << 7)
+        assert {name: int(status[name], 16) for name in ("CapPrm", "CapEff", "CapBnd", "CapAmb")} == {
+            "CapPrm": setgid_setuid,
+            "CapEff": setgid_setuid,
+            "CapBnd": setgid_setuid,
+            "CapAmb": 0,
+        }
+        assert status["NoNewPrivs"].strip() == "1"
+        assert Path(f"/proc/{supervisor.pid}/environ").stat().st_uid == 0
+
+    async def test_a_kill_cannot_be_stopped(self, client, command):
+        """The child that kills for the supervisor is out of the agent's reach, however often it tries."""
+        victims = [command("sleep 1000") for _ in range(30)]
+        for victim in victims:
+            await client.exec(victim)
+        attacker = command("/usr/bin/python3", "-c", "import os\nprint(flush=True)\nwhile True: os.kill(-1, 19)")
+        await client.exec(attacker)
+        await anext(client.output(attacker.id))
+
+        for victim in victims:
+            await client.signal(victim.id, signal.SIGKILL)
+
+        assert {(await client.wait(victim.id)).signal for victim in victims} == {signal.SIGKILL}
+        await client.kill_all()
