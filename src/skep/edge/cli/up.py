@@ -88,7 +88,7 @@ def _not_started(event: dict[str, Any], config: LaunchConfig) -> UnavailableErro
 
 
 def last_words(log_file: str) -> tuple[str, str] | None:
-    """Return message and hint of the last critical line of a log's end, or of a traceback's last line."""
+    """Return message and hint of the last grave line of a log's end, or of a traceback's last line."""
     try:
         with Path(log_file).open("rb") as file:
             file.seek(max(0, file.seek(0, os.SEEK_END) - _TAIL))
@@ -102,8 +102,9 @@ def last_words(log_file: str) -> tuple[str, str] | None:
             return line.decode(errors="replace"), ""
         if isinstance(found, dict):
             words = cast("dict[str, Any]", found)
-            if words.get("level") == "critical":
-                return str(words.get("message", "")), str(words.get("hint") or "")
+            if words.get("level") in ("critical", "error"):
+                why = [str(words[key]) for key in ("message", "reason") if words.get(key)]
+                return ": ".join(why), str(words.get("hint") or "")
     return None
 
 

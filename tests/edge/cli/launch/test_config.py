@@ -1,6 +1,9 @@
 """The launcher's orders."""
 
 import dataclasses
+import os
+
+import pytest
 
 from skep.edge.cli.launch import config as launch
 from skep.edge.cli.launch.config import LaunchConfig
@@ -124,6 +127,18 @@ def test_a_port_that_was_asked_for_is_not_replaced(tmp_path):
     """Only the default port may give way to another."""
     assert orders(Settings(data_dir=tmp_path, port=9), {}, detach=False).port_fixed
     assert not orders(Settings(data_dir=tmp_path), {}, detach=False).port_fixed
+
+
+@pytest.mark.root
+def test_the_keepers_folder_is_never_in_somebodys_home(tmp_path):
+    """Layers lie where only root could put others in their place."""
+    home = tmp_path / "home"
+    (home / "data").mkdir(parents=True)
+    inside = orders(Settings(data_dir=home / "data"), {}, detach=False)
+    assert inside.keeper_dir == str(home / "data" / "keeper")
+    os.chown(home, 65534, 65534)
+    outside = orders(Settings(data_dir=home / "data"), {}, detach=False)
+    assert outside.keeper_dir == f"/var/lib/skep-keeper/{outside.instance}"
 
 
 def test_needs_are_read_only_but_for_data_and_sockets():

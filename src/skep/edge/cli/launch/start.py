@@ -20,6 +20,8 @@ from skep.kernel.errors import UnavailableError
 from skep.kernel.settings import Settings
 
 _SYSTEM_CA = "/etc/ssl/certs/ca-certificates.crt"
+#: Where layers and disks are kept when the data folder lies in somebody's home.
+_KEEPERS = Path("/var/lib/skep-keeper")
 _SBIN = "/usr/local/sbin:/usr/sbin:/sbin"
 
 
@@ -33,7 +35,7 @@ def orders(settings: Settings, environ: Mapping[str, str], *, detach: bool) -> L
         instance=settings.instance,
         data_dir=str(data),
         state_dir=str(settings.state_dir),
-        keeper_dir=str(settings.keeper_dir),
+        keeper_dir=str(settings.keeper_dir if roots_own(data) else _KEEPERS / settings.instance),
         run_dir=str(settings.instance_run_dir.absolute()),
         admin_token_file=str(settings.admin_token_file),
         keeper_socket=str(settings.keeper_socket.absolute()),
@@ -52,6 +54,11 @@ def orders(settings: Settings, environ: Mapping[str, str], *, detach: bool) -> L
         env=env,
         detach=detach,
     )
+
+
+def roots_own(folder: Path) -> bool:
+    """Tell whether nobody but root could put another folder in this one's place."""
+    return all(part.stat().st_uid == 0 for part in (folder, *folder.parents) if part.exists())
 
 
 def given(settings: Settings) -> dict[str, str]:
