@@ -183,9 +183,7 @@ def _list(peer: _Peer, request: dict[str, object]) -> dict[str, object]:
     assert isinstance(limit, int)
     batch: list[object] = []
     characters = 0
-    for count, entry in enumerate(_walk(path), start=1):
-        if count > limit:
-            break
+    for entry in _walk(path, limit):
         batch.append(entry)
         characters += len(str(entry[0]))
         if characters > _BATCH_CHARACTERS or len(batch) >= _BATCH:
@@ -195,23 +193,35 @@ def _list(peer: _Peer, request: dict[str, object]) -> dict[str, object]:
     return {}
 
 
-def _walk(root: str) -> Iterator[list[object]]:
-    """Yield [path, size, mode, kind] of all below *root*, depth first by name; what cannot be read is left out."""
-    pending = _names(root)
-    while pending:
+def _walk(root: str, limit: int) -> Iterator[list[object]]:
+    """Yield [path, size, mode, kind] of at most *limit* below *root*, depth first by name.
+
+    What cannot be read is left out. No more paths are held than may still be yielded: the agent decides how many
+    there are and how long, and a listing must fit into what memory the agent has left.
+    """
+    pending = _below("", _names(root), limit)
+    while pending and limit:
         path = pending.pop()
         try:
             facts = os.lstat(f"{root}/{path}")
         except OSError:
             continue
+        limit -= 1
         kind = _KINDS.get(stat.S_IFMT(facts.st_mode), "o")
         yield [path, facts.st_size, stat.S_IMODE(facts.st_mode), kind]
         if kind == "d":
-            pending += [f"{path}/{below}" for below in _names(f"{root}/{path}")]
+            pending += _below(f"{path}/", _names(f"{root}/{path}"), limit)
+            del pending[: max(0, len(pending) - limit)]
+
+
+def _below(prefix: str, names: list[str], most: int) -> list[str]:
+    """Return the paths of the first *most* of *names*, which are sorted, last first."""
+    names.sort(reverse=True)
+    return [prefix + name for name in names[max(0, len(names) - most) :]]
 
 
 def _names(folder: str) -> list[str]:
-    """Return a folder's names, last first; none if it is no folder or may not be read."""
+    """Return a folder's names; none if it is no folder or may not be read."""
     names: list[str] = []
     try:
         if not stat.S_ISDIR(os.lstat(folder).st_mode):
@@ -223,4 +233,4 @@ def _names(folder: str) -> list[str]:
                     break
     except OSError:
         return []
-    return sorted(names, reverse=True)
+    return names

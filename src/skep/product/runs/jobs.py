@@ -51,6 +51,8 @@ _HOPELESS = (InvalidError, ForbiddenError, TooLargeError, ConflictError)
 _MAX_PAUSE_S = 5.0
 #: What a driver says of a sandbox that it made and that does not come to life: another one may.
 _STILLBORN = "sandbox_not_started"
+#: How often a living sandbox may fail to hand out what its agent left, whose folders may be made to be too much for it.
+_KEEPING_TRIES = 5
 
 
 @dataclass(slots=True, kw_only=True)
@@ -67,6 +69,8 @@ class _Job:
     overdue: str = ""
     #: The attempt whose output this process has copied to its end.
     copied: str = ""
+    #: How often its living sandbox has failed to hand out what its agent left.
+    unkept: int = 0
 
 
 class JobExecutor:
@@ -205,8 +209,11 @@ class JobExecutor:
             await self._logs.close(attempt.log_id)
             kept = await keep(self._driver, self._blobs, handle, attempt, self._limits)
         except (NotFoundError, UnavailableError) as error:
-            # A dead sandbox answers no more; what it left is lost. With a living one we try again.
-            if inspection.alive or error.code in ("disk_full", "storage_failed"):
+            # A dead sandbox answers no more; what it left is lost. With a living one we try again, but not for ever.
+            if error.code in ("disk_full", "storage_failed"):
+                raise
+            if inspection.alive and (isinstance(error, NotFoundError) or job.unkept < _KEEPING_TRIES):
+                job.unkept += 1
                 raise
             kept = _unkept(error)
         if kept.failure is not None and meant.happening is Happening.SUCCEEDED:
@@ -335,7 +342,7 @@ def _nothing(why: str) -> Exit:
 def _unkept(error: SkepError) -> Kept:
     failure = Failure(
         code="output_lost",
-        message=f"The agent ended, but its sandbox went before all was kept: {clean(error.message)}.",
+        message=f"The agent ended, but not all that it left could be kept: {clean(error.message)}.",
         hint="The log may lack its last lines; result and artifacts are gone.",
     )
     return Kept(failure=failure)

@@ -87,7 +87,7 @@ def parse_result(raw: bytes) -> object:
     text = raw.decode("utf-8", "replace")
     try:
         value = json.loads(text, parse_constant=_no_constant)
-        json.dumps(value, ensure_ascii=False).encode()  # what cannot be written again is kept as text
+        json.dumps(value, ensure_ascii=False, allow_nan=False).encode()  # what cannot be written again is kept as text
     except (ValueError, RecursionError):
         return text if text.strip() else None
     return value
