@@ -122,9 +122,11 @@ class Load:
 
 def _strike(skep: Installation, observer: Observer, hits: Counter[str], chance: random.Random) -> str:
     """Wait for a moment that was hit too seldom, kill, and say what was in flight."""
+    began = time.monotonic()
     until_sync(lambda: skep.pid("server") and skep.pid("keeper"), timeout_s=30, what="both processes to live")
-    if chance.random() < 0.5:
+    if chance.random() < 0.7:
         skep.wait_ready()
+    ready_s = time.monotonic() - began
     seldom = [phase for phase in PHASES if hits[phase] == min(hits[p] for p in PHASES) or hits[phase] < WANTED]
     patience = time.monotonic() + 3
     while time.monotonic() < patience and not any(observer.snapshot().counts[phase] for phase in seldom):
@@ -135,7 +137,8 @@ def _strike(skep: Installation, observer: Observer, hits: Counter[str], chance: 
     seen = observer.snapshot()
     for phase in PHASES:
         hits[phase] += bool(seen.counts[phase])
-    return f"killed {' and '.join(victims)}: {seen}"
+    waited_s = time.monotonic() - began
+    return f"{waited_s:4.1f} s (ready after {ready_s:3.1f}) killed {' and '.join(victims)}: {seen}"
 
 
 def _check_runs(caller: Caller, observer: Observer, load: Load) -> None:
@@ -159,7 +162,7 @@ def _check_runs(caller: Caller, observer: Observer, load: Load) -> None:
         assert [row["number"] for row in mine] == list(range(1, len(mine) + 1))
         # A run that succeeded was executed by its last attempt only, once, and all of its output is there.
         assert sum(observer.stdout(row["log_id"]).count("execution ") for row in mine) == 1
-        assert observer.stdout(mine[-1]["log_id"]) == expected_stdout(inputs, mine[-1]["id"])
+        assert observer.stdout(mine[-1]["log_id"]) == expected_stdout(inputs, mine[-1]["number"])
         artifacts = caller.get(f"/api/v1/runs/{run_id}/artifacts")["items"]
         proof = hashlib.sha256(f"{key}\n".encode() * 1000).hexdigest()
         assert [(a["path"], a["sha256"]) for a in artifacts] == [("proof.txt", proof)]
@@ -168,7 +171,7 @@ def _check_runs(caller: Caller, observer: Observer, load: Load) -> None:
 def _check_builds(caller: Caller, load: Load) -> None:
     for build_id in load.builds:
         build = caller.get(f"/api/v1/builds/{build_id}")
-        assert build["status"] == "succeeded", build
+        assert build["status"] == "succeeded", (build["error"], build["attempt"], build)
 
 
 def _kill_test(kills: int, least: int, wanted: int, seed: int) -> None:

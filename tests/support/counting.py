@@ -49,7 +49,7 @@ def inputs_of(key: str, chance: random.Random) -> dict[str, object]:
     return {"key": key, "lines": lines, "width": width, "seconds": seconds}
 
 
-def expected_stdout(inputs: dict[str, object], attempt: str) -> str:
+def expected_stdout(inputs: dict[str, object], attempt: int) -> str:
     """Return exactly what a counting agent prints."""
     body = "".join(f"line {n} {'x' * int(str(inputs['width']))}\n" for n in range(int(str(inputs["lines"]))))
     return f"execution {attempt}\n{body}end\n"

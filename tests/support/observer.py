@@ -52,7 +52,7 @@ class Observer:
         """Say what is in flight now."""
         seen = Snapshot()
         for row in self.rows("select id, phase, sandbox_id, log_id from attempts where phase <> 'ended'"):
-            spool = self.run_dir / "s" / row["sandbox_id"] / "root" / "opt" / "skep" / "spool"
+            spool = self.run_dir / "s" / row["sandbox_id"] / "disk" / "spool"
             exited = (spool / f"{row['id']}.exit").exists()
             match row["phase"]:
                 case "intended":

@@ -148,11 +148,11 @@ def test_needs_are_read_only_but_for_data_and_sockets():
 
 
 def test_back_off_grows_to_a_limit():
-    """The first restart is immediate, later ones wait, never more than ten seconds."""
+    """The first restart is immediate, later ones wait, never more than five seconds."""
     waits = [backoff_s(deaths) for deaths in range(1, 20)]
     assert waits[0] == 0
     assert waits == sorted(waits)
-    assert waits[-1] == 10
+    assert waits[-1] == 5
 
 
 def test_orders_are_complete():

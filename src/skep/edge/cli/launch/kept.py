@@ -15,7 +15,8 @@ Say = Callable[..., None]
 
 #: Quick deaths in a row, before the child has ever been of use, after which the start is given up.
 _MAX_DEATHS = 3
-_LONG_LIFE_S = 30.0
+#: Long enough to have been of use: a child that lived so long is started again at once.
+_LONG_LIFE_S = 3.0
 #: What a child ends with that says that another try is useless (EX_CONFIG of sysexits.h).
 _USELESS = 78
 #: Stands for the status of a child that could not even be started this time (a shell says it so).
@@ -24,7 +25,7 @@ _NOT_STARTED = 127
 
 def backoff_s(deaths: int) -> float:
     """Return how long to wait before the next start, after so many quick deaths in a row."""
-    return 0.0 if deaths <= 1 else min(10.0, 0.1 * 2 ** (deaths - 2))
+    return 0.0 if deaths <= 1 else min(5.0, 0.1 * 2 ** (deaths - 2))
 
 
 class Kept:
