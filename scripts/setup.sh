@@ -19,6 +19,7 @@ missing_packages() {
     command -v mke2fs >/dev/null 2>&1 || echo e2fsprogs # sandboxes' disks
     command -v git >/dev/null 2>&1 || echo git
     [ -e /etc/ssl/certs/ca-certificates.crt ] || echo ca-certificates
+    [ "$WHAT" != dev ] || command -v curl >/dev/null 2>&1 || echo curl # the pages' examples are run
     if [ ! -x .venv/bin/uv ]; then
         "$1" -I -c 'import ensurepip, venv' >/dev/null 2>&1 || echo python3-venv
     fi
