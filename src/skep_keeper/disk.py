@@ -191,18 +191,10 @@ def _copy_sparse(source: str, target: str) -> None:
     with open(source, "rb") as reader, open(target, "wb") as writer:
         size = os.fstat(reader.fileno()).st_size
         os.fchmod(writer.fileno(), 0o600)
-        position = 0
-        while position < size:
-            try:
-                position = os.lseek(reader.fileno(), position, os.SEEK_DATA)
-            except OSError as error:
-                if error.errno == errno.ENXIO:  # only a hole is left
-                    break
-                raise
-            end = os.lseek(reader.fileno(), position, os.SEEK_HOLE)
-            os.lseek(writer.fileno(), position, os.SEEK_SET)
-            while position < end:
-                position += os.sendfile(writer.fileno(), reader.fileno(), position, end - position)
+        for position, end in files.data_ranges(reader.fileno(), size):
+            start = os.lseek(writer.fileno(), position, os.SEEK_SET)
+            while start < end:
+                start += os.sendfile(writer.fileno(), reader.fileno(), start, end - start)
         os.ftruncate(writer.fileno(), size)
 
 

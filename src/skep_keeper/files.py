@@ -1,10 +1,12 @@
 """Small files, written whole or not at all, and folders that are removed without following links."""
 
+import errno
 import json
 import os
 import re
 import shutil
 import stat
+from collections.abc import Iterator
 from typing import Any
 
 from skep_keeper.errors import StartError
@@ -56,6 +58,20 @@ def names(folder: str) -> list[str]:
         return sorted(os.listdir(folder))
     except (FileNotFoundError, NotADirectoryError):
         return []
+
+
+def data_ranges(descriptor: int, size: int) -> Iterator[tuple[int, int]]:
+    """Yield (start, end) of the parts of a file that hold data, up to *size*; the rest are holes."""
+    position = 0
+    while position < size:
+        try:
+            start = os.lseek(descriptor, position, os.SEEK_DATA)
+        except OSError as error:
+            if error.errno == errno.ENXIO:  # only a hole is left
+                return
+            raise
+        position = os.lseek(descriptor, start, os.SEEK_HOLE)
+        yield start, min(position, size)
 
 
 def remove_tree(path: str) -> None:

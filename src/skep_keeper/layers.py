@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from skep_keeper import files, syscalls
+from skep_keeper.disk import MIN_FREE
 from skep_keeper.errors import KeeperError, NotFoundError
 
 _MAX_DEPTH: Final = 100
@@ -47,7 +48,7 @@ class Layers:
             return tree_bytes(target)
         temporary = f"{self._folder}/.new-{uuid.uuid4().hex}"
         files.make_folder(temporary, 0o755)
-        copy = _Copy(writable=writable, left=limit)
+        copy = _Copy(folder=self._folder, writable=writable, left=limit)
         try:
             for path in paths:
                 copy.folder_at(root, temporary, path)
@@ -85,9 +86,12 @@ class Layers:
 class _Copy:
     """One copying: what it may still take, and what it has seen."""
 
+    #: Where layers lie.
+    folder: str
     writable: bool
-    #: Bytes that may still be copied.
+    #: Bytes that files may still have, holes included.
     left: int
+    #: Bytes that were copied: a hole stays a hole.
     bytes: int = 0
     count: int = 0
     #: Files with several names: the copy is made once, then linked.
@@ -152,20 +156,32 @@ class _Copy:
             os.close(descriptor)
 
     def _content(self, source: int, target: str, found: os.stat_result) -> None:
+        self._take_space(found)
         writer = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         try:
-            position = 0
-            while sent := os.sendfile(writer, source, position, min(1 << 24, self.left + 1)):
-                position += sent
-                self.left -= sent
-                self.bytes += sent
-                if self.left < 0:
-                    raise KeeperError("too_large", "the folders are larger than the sandbox's disk")
+            for start, end in files.data_ranges(source, found.st_size):
+                self._range(source, writer, start, end)
+            os.ftruncate(writer, found.st_size)
             readable = found.st_mode | 0o444 | (0o111 if found.st_mode & 0o111 else 0)
             os.fchmod(writer, self._mode(readable))
             os.utime(writer, ns=(found.st_mtime_ns, found.st_mtime_ns))
         finally:
             os.close(writer)
+
+    def _range(self, source: int, writer: int, start: int, end: int) -> None:
+        os.lseek(writer, start, os.SEEK_SET)
+        while start < end and (sent := os.sendfile(writer, source, start, min(1 << 24, end - start))):
+            start += sent
+            self.bytes += sent
+
+    def _take_space(self, found: os.stat_result) -> None:
+        """Count a file, holes included, and refuse one that would fill the disk on which everybody's sandboxes lie."""
+        self.left -= found.st_size
+        if self.left < 0:
+            raise KeeperError("too_large", "the folders are larger than the sandbox's disk")
+        free = os.statvfs(self.folder)
+        if free.f_bavail * free.f_frsize - min(found.st_size, found.st_blocks * 512) < MIN_FREE:
+            raise KeeperError("disk_full", f"less than {MIN_FREE >> 20} MiB would be free in {self.folder}")
 
     def _mode(self, mode: int) -> int:
         """Return what everybody may do with it: the reader is not the owner any more."""
@@ -173,13 +189,13 @@ class _Copy:
 
 
 def tree_bytes(folder: str) -> int:
-    """Sum up the sizes of the regular files below *folder*, each once."""
+    """Sum up what the regular files below *folder* hold, each once; holes count nothing."""
     seen: dict[tuple[int, int], int] = {}
     for path, _, names in os.walk(folder):
         for name in names:
             found = os.lstat(f"{path}/{name}")
             if stat.S_ISREG(found.st_mode):
-                seen[found.st_dev, found.st_ino] = found.st_size
+                seen[found.st_dev, found.st_ino] = min(found.st_size, found.st_blocks * 512)
     return sum(seen.values())
 
 

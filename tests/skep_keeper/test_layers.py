@@ -108,6 +108,21 @@ def test_many_names_of_one_file_are_one_file(layers, root):
     assert (app / "big").stat().st_ino == (app / "name49").stat().st_ino
 
 
+def test_a_hole_stays_a_hole(layers, root):
+    """A sparse file costs the layer no more of the disk than it costs the sandbox."""
+    with (root / "app/sparse").open("wb") as file:
+        file.write(b"head")
+        file.seek(1 << 30)
+        file.write(b"tail")
+    kept = seal(layers, root, limit=2 << 30) / "app/sparse"
+
+    assert (kept.stat().st_size, kept.stat().st_blocks * 512 < 1 << 20) == ((1 << 30) + 4, True)
+    with kept.open("rb") as file:
+        assert file.read(5) == b"head\0"
+        file.seek(-5, os.SEEK_END)
+        assert file.read() == b"\0tail"
+
+
 @pytest.mark.parametrize("shape", ["size", "sparse", "depth"])
 def test_what_is_too_large_leaves_nothing(layers, root, shape):
     """Bytes (real or not) and depth are bounded; half a layer is never seen."""
