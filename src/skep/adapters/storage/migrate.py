@@ -1,17 +1,22 @@
-"""Brings a database's tables to this version's form, in one transaction, one server at a time."""
+"""Brings a database's tables to this version's form, in one transaction, one server at a time.
+
+Alembic is imported only where there is something to migrate: it takes a tenth of a server's start, and 10 MB.
+"""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from alembic import command
-from alembic.config import Config
-from alembic.util.exc import CommandError
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Connection, Engine, inspect, text
 
 from skep.adapters.storage.dialect import Dialect
 from skep.adapters.storage.errors import translated
 from skep.adapters.storage.tables import SCHEMA
 from skep.kernel.errors import ConflictError
 
+if TYPE_CHECKING:
+    from alembic.config import Config
+
+_FOLDER = Path(__file__).parent / "migrations"
 #: Any number, the same in all versions: the lock under which PostgreSQL lets one server migrate.
 _LOCK = 0x536B6570
 
@@ -19,6 +24,8 @@ _LOCK = 0x536B6570
 def migrate(engine: Engine, dialect: Dialect) -> None:
     """Run all migrations that are missing; all of them are committed, or none."""
     with translated(), engine.connect() as connection:
+        if _is_current(connection):
+            return
         if dialect == "postgresql":
             _take_turn(connection)
         # SQLite needs no more: this transaction begins with the write lock (BEGIN IMMEDIATE).
@@ -26,6 +33,18 @@ def migrate(engine: Engine, dialect: Dialect) -> None:
             if dialect == "postgresql":
                 connection.execute(text(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}"))
             _upgrade(connection)
+
+
+def head() -> str:
+    """Return the newest migration: the files are named by their number, which is the revision."""
+    return max(path.name.partition("_")[0] for path in (_FOLDER / "versions").glob("[0-9]*_*.py"))
+
+
+def _is_current(connection: Connection) -> bool:
+    with connection.begin():
+        if not inspect(connection).has_table("alembic_version"):
+            return False
+        return list(connection.execute(text("SELECT version_num FROM alembic_version")).scalars()) == [head()]
 
 
 def _take_turn(connection: Connection) -> None:
@@ -39,6 +58,9 @@ def _take_turn(connection: Connection) -> None:
 
 
 def _upgrade(connection: Connection) -> None:
+    from alembic import command  # noqa: PLC0415  see above
+    from alembic.util.exc import CommandError  # noqa: PLC0415
+
     try:
         command.upgrade(config(connection), "head")
     except CommandError as exc:
@@ -49,9 +71,11 @@ def _upgrade(connection: Connection) -> None:
         ) from exc
 
 
-def config(connection: Connection) -> Config:
+def config(connection: Connection) -> "Config":
     """Return Alembic's configuration for working on *connection*."""
+    from alembic.config import Config  # noqa: PLC0415  see above
+
     made = Config()
-    made.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    made.set_main_option("script_location", str(_FOLDER))
     made.attributes["connection"] = connection
     return made
