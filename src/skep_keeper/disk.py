@@ -97,7 +97,7 @@ class Disks:
             KeeperError: the host's disk is too full.
         """
         self._require_space()
-        files.make_folder(nest.disk, 0o711)
+        files.make_folder(nest.disk, 0o700)
         supervisor = first_id + bundle.SUPERVISOR_ID
         if self.kind == "loop":
             image = self._places.image(spec.id)
@@ -107,7 +107,7 @@ class Disks:
         else:
             size = min(spec.disk_bytes, spec.memory_bytes // 2)
             _mount_memory(nest.disk, size)
-            files.make_folder(nest.spool, 0o711)
+            files.make_folder(nest.spool, 0o700)
             _mount_memory(nest.spool, min(reserve(spec), spec.memory_bytes // 8))
             spool = nest.spool
         made = Disk(upper=f"{nest.disk}/up", work=f"{nest.disk}/wk", spool=spool)
@@ -199,7 +199,7 @@ def _copy_sparse(source: str, target: str) -> None:
 
 
 def _mount_memory(target: str, size: int) -> None:
-    options = f"size={size},nr_inodes={inodes(size)},mode=711"
+    options = f"size={size},nr_inodes={inodes(size)},mode=700"
     syscalls.mount("tmpfs", target, "tmpfs", syscalls.MS_NOSUID | syscalls.MS_NODEV, options)
 
 
@@ -215,7 +215,7 @@ def _mount_image(image: str, target: str, options: str) -> None:
         syscalls.mount(path, target, "ext4", flags, options)
     finally:
         os.close(device)
-    files.make_folder(target, 0o711)
+    files.make_folder(target, 0o700)
 
 
 def _attach(image: int, tries: int = 64) -> tuple[int, str]:

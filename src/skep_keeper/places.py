@@ -92,7 +92,12 @@ class Nest:
     @property
     def root(self) -> str:
         """Where the sandbox's root file system is mounted."""
-        return f"{self.dir}/root"
+        return f"{self.gate}/root"
+
+    @property
+    def gate(self) -> str:
+        """Lets only the sandbox's own root through to its files, no other user of the machine."""
+        return f"{self.dir}/gate"
 
     @property
     def disk(self) -> str:

@@ -226,6 +226,8 @@ class Sandboxes:
         first_id = self._ranges.claim(nest.dir)
         disk = self._disks.make(spec, nest, first_id)
         rootfs.prepare(disk.upper, rootfs.owned(lambda path: self._provided(spec, path)), first_id)
+        files.make_folder(nest.gate, 0o710)
+        os.chown(nest.gate, 0, first_id)
         rootfs.mount(nest.root, self._host.base, [self._places.layer(layer) for layer in spec.layers], disk)
         files.write_json(nest.config, bundle.config(spec, self._ground(spec, nest, first_id, disk.spool)))
         with self._listener(nest) as listener:

@@ -65,11 +65,15 @@ def check_machine(options: Options) -> None:
 
 
 def prepare_folders(places: Places) -> None:
-    """Make the keeper's folders; every parent of a sandbox's root must let others pass through."""
-    for path in (places.run_dir, places.store_dir, places.sandboxes, places.runc, places.layers):
+    """Make the keeper's folders; every parent of a sandbox's root must let others pass through.
+
+    Layers must not: an agent may write to its own copy of a file, so the file's mode lets everybody.
+    """
+    for path in (places.run_dir, places.store_dir, places.sandboxes, places.runc):
         files.make_folder(path, 0o711)
     files.make_folder(places.base, 0o755)
-    files.make_folder(places.disks, 0o700)
+    for path in (places.disks, places.layers):
+        files.make_folder(path, 0o700)
 
 
 def lock(places: Places) -> int:

@@ -24,7 +24,7 @@ def begin(ask, op, **fields):
 
 def stages(folder):
     """Count how far the making of a sandbox has come."""
-    return sum((folder / name).exists() for name in ("intent.json", "disk/up", "root/usr", "config.json", "pid"))
+    return sum((folder / name).exists() for name in ("intent.json", "disk/up", "gate/root/usr", "config.json", "pid"))
 
 
 @pytest.mark.parametrize("stage", [1, 2, 3, 4, 5])

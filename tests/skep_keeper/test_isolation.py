@@ -125,7 +125,7 @@ def test_each_weakening_is_seen(ask, name, tmp_path):
     ask.create(1)
     change, expected = WEAKENINGS[name]
     config = json.loads((ask.folder(1) / "config.json").read_text())
-    (ask.folder(1) / "root" / "mnt").mkdir()
+    (ask.folder(1) / "gate/root" / "mnt").mkdir()
     with Weakened(config, change, tmp_path) as pid:
         found = weaknesses(pid, LIMITS)
 

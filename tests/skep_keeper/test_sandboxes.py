@@ -108,7 +108,7 @@ def test_a_killed_sandbox_is_seen_dead_and_keeps_its_files(ask):
     seen = ask("inspect", id=new_id(1))["ok"]
     assert (seen["made"], seen["alive"], seen["pids"]) == (True, False, 0)
     assert not Path(f"/proc/{pid}").exists()
-    assert os.path.ismount(ask.folder(1) / "root")
+    assert os.path.ismount(ask.folder(1) / "gate/root")
 
 
 def test_a_process_1_that_dies_by_itself_is_seen(ask):
@@ -187,7 +187,7 @@ def test_a_lost_folder_does_not_hide_a_sandbox(ask):
     """Even without its folder, a sandbox is found by mount and control group, ended and removed."""
     ask.create(1)
     pid = ask.process(1)
-    subprocess.run(["umount", ask.folder(1) / "root", ask.folder(1) / "disk"], check=False)
+    subprocess.run(["umount", ask.folder(1) / "gate/root", ask.folder(1) / "disk"], check=False)
     for path in (ask.folder(1), ask.running.run_dir / "runc" / new_id(1)):
         shutil.rmtree(path, ignore_errors=True)
 
@@ -208,7 +208,7 @@ def test_layers_lie_over_each_other(ask):
             (layer / "app" / name).write_text(text)
     ask.create(1, layers=["a" * 64, "b" * 64])
 
-    root = ask.folder(1) / "root"
+    root = ask.folder(1) / "gate/root"
     assert {path.name: path.read_text() for path in (root / "app").iterdir()} == {"one": "bottom", "two": "top"}
     assert (root / "opt/env").stat().st_uid % 65536 == 1000
     assert ask("drop_layer", layer="a" * 64)["error"] == "layer_in_use"
