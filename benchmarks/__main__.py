@@ -20,6 +20,8 @@ from benchmarks.model import Failure, Figure
 from benchmarks.rows import ROWS
 
 _RESULTS = Path(__file__).parent / "results"
+_PAGE = Path(__file__).parents[1] / "docs" / "performance.md"
+_BEGIN, _END = "<!-- figures -->\n", "<!-- end of figures -->\n"
 _SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin"
 
 
@@ -35,6 +37,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if chosen.json:
         print(json.dumps(result, indent=2))
     console.print(f"written to {_write(result, chosen.results)}")
+    if chosen.docs:
+        _document(report.markdown(about, figures, failures), chosen.docs)
     return 1 if failures else 0
 
 
@@ -51,6 +55,14 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--repetitions", type=int, default=5, metavar="N", help="how often, at the least (5)")
     parser.add_argument("--json", action="store_true", help="print JSON, and the table to standard error")
     parser.add_argument("--results", type=Path, default=_RESULTS, metavar="DIR", help="where the result is written")
+    parser.add_argument(
+        "--docs",
+        nargs="?",
+        type=Path,
+        const=_PAGE,
+        metavar="PAGE",
+        help="put the figures into a page (docs/performance.md)",
+    )
     chosen = parser.parse_args(argv)
     if unknown := set(chosen.rows) - set(names):
         parser.error(f"no such row: {', '.join(sorted(unknown))}; there are {', '.join(names)}")
@@ -94,6 +106,12 @@ def _write(result: dict[str, Any], folder: Path) -> Path:
     place = folder / f"{result['at'].replace(':', '').replace('+0000', 'Z')}.json"
     place.write_text(json.dumps(result, indent=2) + "\n")
     return place
+
+
+def _document(text: str, page: Path) -> None:
+    """Replace what stands between the page's marks."""
+    head, _, rest = page.read_text().partition(_BEGIN)
+    page.write_text(f"{head}{_BEGIN}\n{text}\n{_END}{rest.partition(_END)[2]}")
 
 
 if __name__ == "__main__":

@@ -68,6 +68,31 @@ def show(console: Console, about: Mapping[str, Any], figures: Sequence[Figure], 
     console.print(f"{sum(met)} of {len(met)} bars met")
 
 
+def markdown(about: Mapping[str, Any], figures: Sequence[Figure], failures: Sequence[Failure]) -> str:
+    """Write the figures as a table for a page of documentation."""
+    at, of = about["machine"], about["versions"]
+    head = (
+        f"{about['at'][:10]}, {at['processor']}, {at['cores']} cores, {at['memory_mb']} MB, Linux {at['kernel']},"
+        f" runc {of['runc']}, Python {of['python']}, SQLite {of['sqlite']}, fsync {at['fsync_ms']} ms;"
+        f" load average before: {about['load_before'][0]}, and beside each figure."
+    )
+    lines = [head, "", "| row | what | n | p50 | p95 | p99 | beside it | bar | load |", "|" + "---|" * 9]
+    lines += [f"| {' | '.join(_cells(figure))} |" for figure in figures]
+    lines += ["", *(f"Not measured: {failure.row} ({failure.why})" for failure in failures)]
+    return "\n".join(lines).strip() + "\n"
+
+
+def _cells(figure: Figure) -> list[str]:
+    beside = [f"{name} {number(quantile(v, 0.5))} ({figure.ratio(name):.2f} x)" for name, v in figure.peers.items()]
+    bars = [f"{figure.worded(bar)}: {'met' if figure.meets(bar) else '**not met**'}" for bar in figure.bars]
+    statistics = [f"{number(figure.statistic(name))} {figure.unit}" for name in _SHOWN]
+    what = f"{figure.what} ({figure.note})" if figure.note else figure.what
+    return [
+        *(figure.row, what, str(len(figure.values)), *statistics),
+        *("<br>".join(beside), "<br>".join(bars), f"{figure.load:.1f}"),
+    ]
+
+
 def as_json(about: Mapping[str, Any], figures: Sequence[Figure], failures: Sequence[Failure]) -> dict[str, Any]:
     """Return all that is known of a run of the benchmarks."""
     return {

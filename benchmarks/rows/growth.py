@@ -67,7 +67,8 @@ def _installed(stack: ExitStack, kind: str) -> tuple[Installation, str | Path]:
         skep = stack.enter_context(installation())
         return skep, skep.settings.state_dir / "skep.db"
     url = stack.enter_context(PostgresServer(durable=True)).url
-    return stack.enter_context(installation(SKEP_DATABASE_URL=url)), url
+    # PostgreSQL's socket lies in a folder of this user's.
+    return stack.enter_context(installation(SKEP_DATABASE_URL=url, SKEP_SERVER_USER="nobody")), url
 
 
 async def _fill(db: SqlDatabase, skep: Installation, total: int) -> RunId:

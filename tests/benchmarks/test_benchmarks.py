@@ -21,7 +21,9 @@ def bench(*arguments):
 def ran(tmp_path_factory):
     """One run of a cheap row, with JSON, and the folder of its results."""
     folder = tmp_path_factory.mktemp("results")
-    done = bench(ROW, "--repetitions", "1", "--json", "--results", str(folder))
+    page = folder.parent / "page.md"
+    page.write_text("before\n<!-- figures -->\nold\n<!-- end of figures -->\nafter\n")
+    done = bench(ROW, "--repetitions", "1", "--json", "--results", str(folder), "--docs", str(page))
     assert done.returncode == 0, done.stderr
     return done, folder
 
@@ -55,6 +57,16 @@ def test_people_get_a_table(ran):
     assert ROW in done.stderr
     assert "driver alone, one a commit" in done.stderr
     assert "bars met" in done.stderr
+
+
+def test_a_page_gets_the_figures(ran):
+    """They replace what stood between the marks, and nothing else."""
+    _, folder = ran
+    text = (folder.parent / "page.md").read_text()
+    assert text.startswith("before\n<!-- figures -->\n")
+    assert text.endswith("\n<!-- end of figures -->\nafter\n")
+    assert f"| {ROW} |" in text
+    assert "old" not in text
 
 
 def test_a_row_that_is_not_there():
