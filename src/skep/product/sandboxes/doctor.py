@@ -9,7 +9,7 @@ from pathlib import Path
 
 from skep.kernel.errors import SkepError
 from skep.product.access.model import Principal, Scope
-from skep.product.access.service import require
+from skep.product.access.service import require, require_everywhere
 from skep.product.sandboxes.model import Capabilities
 from skep.product.sandboxes.ports import Driver
 from skep.product.sandboxes.service import SandboxService
@@ -60,6 +60,7 @@ class Doctor:
     async def report(self, principal: Principal) -> Sequence[Finding]:
         """Examine everything; changes nothing."""
         require(principal, Scope.ADMIN)
+        require_everywhere(principal)
         findings = [await self._database()]
         findings += await self._isolation()
         findings += await self._leftovers()
@@ -69,6 +70,7 @@ class Doctor:
     async def repair(self, principal: Principal) -> Sequence[str]:
         """Remove what belongs to nobody; return what was removed."""
         require(principal, Scope.ADMIN)
+        require_everywhere(principal)
         done = await self._sandboxes.reconcile(sweep=True)
         return [*done.sandboxes, *done.rows, *done.leftovers]
 

@@ -34,7 +34,7 @@ def up(config: LaunchConfig) -> int:
     """Prepare the folders, take the lock, and supervise until the end."""
     user = folders.server_user(config)
     folders.prepare(folders.places(config, user))
-    lock = os.open(config.lock_file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    lock = os.open(config.lock_file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -70,7 +70,7 @@ def _log_to(path: str) -> None:
         file.replace(path + ".1")
         file.touch(mode=0o640)
         os.chown(file, info.st_uid, info.st_gid)
-    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
+    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW)
     os.dup2(descriptor, 2)
     os.close(descriptor)
 

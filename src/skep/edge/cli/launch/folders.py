@@ -1,5 +1,6 @@
 """The folders of an installation and their owners: a list as a value, and what makes it true."""
 
+import errno
 import os
 import pwd
 import stat
@@ -80,30 +81,52 @@ def server_user(config: LaunchConfig) -> User:
 
 
 def prepare(wanted: Iterable[Place]) -> None:
-    """Make every place, and put owner and mode right where they differ."""
+    """Make every place, and put owner and mode right where they differ.
+
+    This is root's work in folders that may be somebody else's, so what was opened is what is changed: no link is
+    followed, and no file that has another name as well is given away.
+    """
     for place in wanted:
-        path = Path(place.path)
+        handle = _open(place)
+        try:
+            info = os.fstat(handle)
+            if (info.st_uid, info.st_gid) != (place.uid, place.gid):
+                _give(handle, place)
+            if stat.S_IMODE(info.st_mode) != place.mode:
+                os.fchmod(handle, place.mode)
+        finally:
+            os.close(handle)
+
+
+def _open(place: Place) -> int:
+    """Make what is not there; return a descriptor of it."""
+    flags = os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+    try:
         if place.is_file:
-            path.touch(mode=place.mode)
+            handle = os.open(place.path, flags | os.O_WRONLY | os.O_CREAT, place.mode)
         else:
-            path.mkdir(mode=place.mode, parents=True, exist_ok=True)
-        info = path.lstat()
-        if stat.S_ISLNK(info.st_mode):
-            raise PrepareError(f"{path} is a link", f"rm {path}")
-        if (info.st_uid, info.st_gid) != (place.uid, place.gid):
-            _give(path, place)
-        if stat.S_IMODE(info.st_mode) != place.mode:
-            path.chmod(place.mode)
+            Path(place.path).mkdir(mode=place.mode, parents=True, exist_ok=True)
+            handle = os.open(place.path, flags | os.O_RDONLY | os.O_DIRECTORY)
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.ENOTDIR, errno.EEXIST, errno.EISDIR, errno.ENXIO):
+            kind = "file" if place.is_file else "folder"
+            raise PrepareError(f"{place.path} is a link, or no {kind}", f"rm {place.path}") from error
+        raise
+    info = os.fstat(handle)
+    if place.is_file and (info.st_nlink > 1 or not stat.S_ISREG(info.st_mode)):
+        os.close(handle)
+        raise PrepareError(f"{place.path} has another name as well, or is no file", f"rm {place.path}")
+    return handle
 
 
-def _give(path: Path, place: Place) -> None:
-    os.chown(path, place.uid, place.gid)
+def _give(handle: int, place: Place) -> None:
+    os.fchown(handle, place.uid, place.gid)
     if place.is_file or place.uid == _ROOT:
         return
     # The state of an installation whose server ran as somebody else, for example before a backup was restored.
-    for folder, names, files in os.walk(path):
-        for name in (*names, *files):
-            os.chown(os.path.join(folder, name), place.uid, place.gid, follow_symlinks=False)  # noqa: PTH118
+    for _, names, others, folder in os.fwalk(".", dir_fd=handle):
+        for name in (*names, *others):
+            os.chown(name, place.uid, place.gid, dir_fd=folder, follow_symlinks=False)
 
 
 def copy_for(user: User, source: str, target: Path) -> str:
