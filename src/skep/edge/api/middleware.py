@@ -1,8 +1,10 @@
 """Around every request: its id, the log line, the figures, safe headers, a limit on the body, and no trace outside."""
 
+import asyncio
 import logging
 import re
 import secrets
+from contextlib import suppress
 from typing import Any
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -19,6 +21,9 @@ access_log = logging.getLogger("skep.access")
 log = logging.getLogger(__name__)
 
 JSON_LIMIT = 4 * 1024 * 1024
+#: How much, and for how long, a caller is heard whose body is refused.
+_HEARD_BYTES = 64 * 1024 * 1024
+_HEARD_S = 10.0
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -64,6 +69,7 @@ class Edge:
         limit = self._body_limits.get(scope["path"], JSON_LIMIT)
         try:
             if _announced(scope) > limit:
+                await _hear_out(scope, receive)
                 await _too_large(limit)(scope, receive, send_on)
             else:
                 await self._app(scope, _limited(receive, limit), send_on)
@@ -101,6 +107,19 @@ class Edge:
 def _announced(scope: Scope) -> int:
     text = Headers(scope=scope).get("content-length", "0")
     return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else 0
+
+
+async def _hear_out(scope: Scope, receive: Receive) -> None:
+    """Take in what a caller sends who does not listen before: a connection closed on it would swallow the answer."""
+    if "expect" in Headers(scope=scope):
+        return
+    seen, more = 0, True
+    with suppress(TimeoutError):
+        async with asyncio.timeout(_HEARD_S):
+            while more and seen < _HEARD_BYTES:
+                message = await receive()
+                seen += len(message.get("body", b""))
+                more = message.get("more_body", False)
 
 
 def _too_large(limit: int) -> ASGIApp:
