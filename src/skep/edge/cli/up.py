@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import sys
 from pathlib import Path
 from types import FrameType
 from typing import Annotated, Any, cast
@@ -117,7 +118,9 @@ def _ready(config: LaunchConfig, url: str, known: str, *, as_json: bool) -> None
         return
     rows = [("server", url), ("data", config.data_dir), ("isolation", "container (runc; the host's kernel is shared)")]
     if fresh:
-        rows += [("token", fresh), ("", f"shown once; kept in {config.admin_token_file}")]
+        # What is no terminal may be a log or the journal, which others read.
+        shown = [("token", fresh), ("", "shown once")] if sys.stderr.isatty() else [("token", "not shown in a log")]
+        rows += [*shown, ("", f"kept in {config.admin_token_file}")]
     if config.detach:
         rows.append(("log", config.log_file))
     rows += [("next", "skep deploy ./folder"), ("", "skep doctor"), ("", "skep --help")]
