@@ -37,30 +37,38 @@ from skep.kernel.ids import IdSource
 from skep.kernel.secret import Secret
 from skep.kernel.settings import MIB, Settings
 from skep.library import frameworks
+from skep.product.access.retention import AccessRetention
 from skep.product.access.service import AccessService
-from skep.product.agents.model import AgentLimits, Kind
+from skep.product.agents.model import Kind
+from skep.product.agents.options import agent_limits
 from skep.product.agents.ports import VersionListener
+from skep.product.agents.retention import VersionRetention
 from skep.product.agents.service import AgentService
+from skep.product.blobs.sweep import Files, Sweep
 from skep.product.gateway.resolver import SystemResolver
 from skep.product.images import builder as builds
 from skep.product.images.builder import Builder
+from skep.product.images.layers import LayerRetention, Shelf
 from skep.product.images.options import build_options
 from skep.product.images.ports import BuildListener
+from skep.product.images.retention import ImageRetention
 from skep.product.images.service import BUILDS_KEY, ImageService
 from skep.product.nodes.model import NodeStart
 from skep.product.nodes.service import NodeService
 from skep.product.runs import queue as run_queue
 from skep.product.runs.jobs import JobExecutor
-from skep.product.runs.model import RunLimits
+from skep.product.runs.options import run_limits
 from skep.product.runs.ports import Executor
 from skep.product.runs.queue import RunQueue
 from skep.product.runs.records import Records
+from skep.product.runs.retention import RunRetention
 from skep.product.runs.service import RunService
 from skep.product.sandboxes.doctor import Doctor
 from skep.product.sandboxes.service import SandboxService
 from skep.product.secrets.service import SecretService
 from skep.product.work.model import WorkLimits
 from skep.product.work.ports import Handler
+from skep.product.work.retention import WorkRetention
 from skep.product.work.service import WorkService
 
 log = logging.getLogger(__name__)
@@ -69,8 +77,8 @@ _HEARTBEAT_S = 5.0
 _RECONCILE_S = 30.0
 _RETENTION_S = 600.0
 _GRACEFUL_S = 5
-_KEEP_WORK_MS = 3_600_000
-_PRUNED = 5_000
+_SWEEP_S = 3_600.0
+_HOUR_MS, _DAY_MS = 3_600_000, 86_400_000
 #: Exit status of a server that cannot start: the launcher shows the last words of its log.
 _CANNOT_START = 78
 
@@ -154,11 +162,11 @@ async def _assemble(settings: Settings, db: SqlDatabase, hub: Hub, redactor: log
         access,
         clock,
         ids,
-        _agent_limits(settings),
+        agent_limits(settings),
         listeners=version_listeners,
         check_source=images.check,
     )
-    limits = _run_limits(settings)
+    limits = run_limits(settings)
     records = Records(
         db=db,
         runs=stores.runs,
@@ -191,13 +199,14 @@ async def _assemble(settings: Settings, db: SqlDatabase, hub: Hub, redactor: log
         limits=limits,
         free_bytes=lambda: shutil.disk_usage(settings.state_dir).free,
     )
+    shelf = Shelf()
     builder = Builder(
         db=db,
         stores=stores,
         driver=driver,
         logs=run_logs,
         blobs=blobs,
-        frameworks=frameworks.load(),
+        frameworks=frameworks.load(limits=agent_limits(settings)),
         listeners=build_listeners,
         resolver=SystemResolver(),
         clock=clock,
@@ -205,6 +214,7 @@ async def _assemble(settings: Settings, db: SqlDatabase, hub: Hub, redactor: log
         hub=hub,
         node_id=node_id,
         options=options,
+        shelf=shelf,
     )
     handlers |= {run_queue.KIND: queue, builds.KIND: builder}
     build_listeners.append(agents)
@@ -217,6 +227,10 @@ async def _assemble(settings: Settings, db: SqlDatabase, hub: Hub, redactor: log
         min_free_bytes=settings.min_free_disk_mb * MIB,
         check_database=lambda: _check_database(db),
     )
+    files = Files(logs=run_logs, blobs=blobs)
+    layers = LayerRetention(db, stores.images, driver, shelf, clock, node_id=node_id)
+    prunes = {**_retention(db, stores, settings, files, clock), "layers": layers.prune}
+    sweep = Sweep(db, files, (stores.runs, stores.images), clock)
     services = Services(
         db=db,
         clock=clock,
@@ -239,7 +253,8 @@ async def _assemble(settings: Settings, db: SqlDatabase, hub: Hub, redactor: log
             "work": work.run,
             "heartbeat": lambda: _heartbeat(nodes),
             "reconcile": lambda: _every(_RECONCILE_S, lambda: sandboxes.reconcile(sweep=True)),
-            "retention": lambda: _every(_RETENTION_S, lambda: _prune(db, stores, settings, to_ms(clock.now()))),
+            "sweep": partial(_every, _SWEEP_S, sweep.sweep),
+            **{f"retention of {noun}": partial(_every, _RETENTION_S, prune) for noun, prune in prunes.items()},
         },
     )
 
@@ -249,33 +264,9 @@ async def _assemble(settings: Settings, db: SqlDatabase, hub: Hub, redactor: log
 
 def _work_limits(settings: Settings) -> WorkLimits:
     return WorkLimits(
-        total=settings.max_runs + settings.max_builds,
+        total=min(settings.max_sandboxes, settings.max_runs + settings.max_builds),
         keys={run_queue.ALL_KEY: settings.max_runs, BUILDS_KEY: settings.max_builds},
         key_defaults={"project": settings.max_runs_per_project},
-    )
-
-
-def _agent_limits(settings: Settings) -> AgentLimits:
-    return AgentLimits(
-        max_cpus=settings.max_cpus,
-        max_memory_mb=settings.max_memory_mb,
-        max_disk_mb=settings.max_disk_mb,
-        max_timeout_s=settings.max_timeout_s,
-    )
-
-
-def _run_limits(settings: Settings) -> RunLimits:
-    return RunLimits(
-        cpus=settings.default_cpus,
-        memory_bytes=settings.default_memory_mb * MIB,
-        disk_bytes=settings.default_disk_mb * MIB,
-        pids=settings.default_pids,
-        timeout_s=settings.default_timeout_s,
-        max_timeout_s=settings.max_timeout_s,
-        output_bytes=settings.output_limit_mb * MIB,
-        artifact_bytes=settings.artifact_limit_mb * MIB,
-        max_unfinished=settings.max_queued_per_project,
-        min_free_bytes=settings.min_free_disk_mb * MIB,
     )
 
 
@@ -365,11 +356,26 @@ async def _every(period_s: float, action: Callable[[], Awaitable[object]]) -> No
         await asyncio.sleep(period_s)
 
 
-async def _prune(db: SqlDatabase, stores: Stores, settings: Settings, now_ms: int) -> None:
-    old_answers = now_ms - round(settings.idempotency_hours * 3_600_000)
-    old_work = now_ms - _KEEP_WORK_MS
-    await db.write(lambda tx: stores.idempotency.prune(tx, before_ms=old_answers, limit=_PRUNED))
-    await db.write(lambda tx: stores.work.prune(tx, before_ms=old_work, limit=_PRUNED))
+def _retention(
+    db: SqlDatabase, stores: Stores, settings: Settings, files: Files, clock: SystemClock
+) -> dict[str, Callable[[], Awaitable[object]]]:
+    """Return, per noun, what deletes the rows that were kept long enough, and their files."""
+    keep_ms = round(settings.keep_runs_days * _DAY_MS)
+    access = AccessRetention(
+        db,
+        stores.audit,
+        stores.idempotency,
+        clock,
+        keep_audit_ms=round(settings.keep_audit_days * _DAY_MS),
+        keep_answers_ms=round(settings.idempotency_hours * _HOUR_MS),
+    )
+    return {
+        "runs": RunRetention(db, stores.runs, files, clock, keep_ms=keep_ms).prune,
+        "versions": VersionRetention(db, stores.agents, clock, keep_ms=keep_ms).prune,
+        "images": ImageRetention(db, stores.images, files, clock, keep_ms=keep_ms).prune,
+        "access": access.prune,
+        "work": WorkRetention(db, stores.work, clock).prune,
+    }
 
 
 async def _check_database(db: SqlDatabase) -> str:

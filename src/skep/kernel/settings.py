@@ -107,6 +107,7 @@ class Settings(BaseSettings):
     # ---- retention
     idempotency_hours: float = Field(default=24, gt=0, description="How long an Idempotency-Key is remembered, hours.")
     keep_runs_days: float = Field(default=90, gt=0, description="How long ended runs are kept, days.")
+    keep_audit_days: float = Field(default=365, gt=0, description="How long the audit log reaches back, days.")
 
     @field_validator("git_http_hosts", "git_ssh_hosts", "index_hosts", "egress_allow_private", mode="before")
     @classmethod

@@ -269,3 +269,15 @@ class WorkConformance:
 
         assert [await prune(1), await prune(LATER), await prune(LATER), await prune(LATER)] == [0, 2, 1, 0]
         assert await desk.db.read(desk.store.counts) == {"leased": 1, "queued": 1}
+
+    async def test_dead_items_are_pruned_apart(self, desk: _Desk) -> None:
+        """What was given up is kept when done items go, and goes when it is meant."""
+        await desk.add(work(1, max_attempts=1), work(2))
+        assert not await desk.retry(await desk.take())
+        await desk.finish(await desk.take())
+        await desk.db.write(lambda tx: desk.store.prune(tx, before_ms=LATER, limit=9))
+        assert await desk.db.read(desk.store.counts) == {"dead": 1}
+        counts = [
+            await desk.db.write(lambda tx, at=at: desk.store.prune_dead(tx, before_ms=at, limit=9)) for at in (1, LATER)
+        ]
+        assert counts == [0, 1]

@@ -124,6 +124,6 @@ def test_a_wrong_pyproject_is_said_to_be_wrong(text: str) -> None:
 def test_foreign_frameworks_are_loaded_along_the_same_path() -> None:
     """An entry point is asked in its order, and one that is no framework is refused."""
     point = EntryPoint("again", "skep.library.frameworks.python:PythonFramework", "skep.frameworks")
-    assert [framework.name for framework in load([point])] == ["python", "python"]
+    assert [framework.name for framework in load([point])] == ["skep.yaml", "python", "python"]
     with pytest.raises(TypeError, match="is no framework"):
         load([EntryPoint("x", "json:dumps", "skep.frameworks")])

@@ -27,6 +27,8 @@ class Builds:
     def __init__(self, db, store, clock, ids):
         self.db, self.store, self.clock, self.ids = db, store, clock, ids
         self.listener = None
+        #: What the next source says of itself.
+        self.says = {}
 
     def begin(self, tx, *, project_id, agent_id, source, command):
         """Insert a build."""
@@ -60,7 +62,8 @@ class Builds:
                 layers=(),
                 base_fingerprint="",
                 recognised=Recognised(
-                    framework="python", evidence=(), command=("python3", "main.py"), install=Install.NOTHING
+                    **{"framework": "python", "evidence": (), "command": ("python3", "main.py")} | self.says,
+                    install=Install.NOTHING,
                 ),
                 source_digest="",
                 commit="",

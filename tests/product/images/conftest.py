@@ -18,6 +18,7 @@ from skep.library.frameworks import load
 from skep.product.access.model import Principal, ProjectId, Scope, TokenId
 from skep.product.gateway.resolver import SystemResolver
 from skep.product.images.builder import Builder
+from skep.product.images.layers import Shelf
 from skep.product.images.model import Build, BuildStatus, Image, Source
 from skep.product.images.options import build_options
 from skep.product.images.service import ImageService
@@ -51,6 +52,7 @@ class Rig:
         self.principal = Principal(
             token_id=TokenId("t"), name="t", project_id=ProjectId("prj_1"), scopes=frozenset({Scope.ADMIN})
         )
+        self.shelf = Shelf()
         self.lives = 0
         self.images: ImageService
         self.builder: Builder
@@ -72,6 +74,7 @@ class Rig:
             hub=self.hub,
             node_id="node",
             options=chosen,
+            shelf=self.shelf,
         )
         work = WorkService(
             self.db, self.stores.work, self.hub, self.clock, self.ids, owner=owner, node_id="node",

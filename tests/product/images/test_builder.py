@@ -5,6 +5,7 @@ import json
 from dataclasses import replace
 
 import pytest
+from building import COMMIT, LISTING, BuildingDriver
 
 from skep.kernel.errors import InvalidError, NotFoundError
 from skep.kernel.paging import PageQuery
@@ -19,53 +20,11 @@ from skep.product.images.model import (
     UploadId,
     UploadSource,
 )
-from skep.product.sandboxes.model import Command, Handle, Phase
-from skep.testing.behaviour import FOREVER, Behaviour, scripted
-from skep.testing.clock import ManualClock
-from skep.testing.scripted_driver import ScriptedDriver
+from skep.product.sandboxes.model import Phase
+from skep.testing.behaviour import FOREVER, Behaviour
 from skep.testing.wait import until
 
-COMMIT = "c" * 40
 GIT = GitSource(url="https://git.example/a.git")
-LISTING = {
-    "files": {"main.py": 1, "requirements.txt": 5},
-    "texts": {"main.py": "1", "requirements.txt": "a"},
-    "hashes": {},
-    "digest": "d" * 64,
-    "python": "3.11.2",
-}
-
-
-class BuildingDriver(ScriptedDriver):
-    """Knows the commands of a build; a word of one's argv may be given another behaviour."""
-
-    def __init__(self) -> None:
-        super().__init__(ManualClock())
-        self.behaviours: dict[str, Behaviour] = {}
-        self.ran: list[tuple[str, ...]] = []
-
-    async def exec(self, handle: Handle, command: Command) -> None:
-        """Start it as the script of what it would have done."""
-        self.ran.append(command.argv)
-        await super().exec(handle, replace(command, argv=scripted(self._behaviour(command.argv))))
-
-    def _behaviour(self, argv: tuple[str, ...]) -> Behaviour:
-        for word, behaviour in self.behaviours.items():
-            if word in argv:
-                return behaviour
-        if "rev-parse" in argv:
-            return Behaviour(stdout=COMMIT + "\n")
-        if "checkout-index" in argv:
-            return Behaviour(files={"/app/main.py": "1"})
-        if "list" in argv:
-            return Behaviour(files={ANSWER: json.dumps(LISTING)})
-        if "venv" in argv:
-            return Behaviour(files={"/opt/env/pyvenv.cfg": ""})
-        return Behaviour()
-
-    def running(self, word: str) -> bool:
-        """Tell whether a command with *word* in it was started."""
-        return any(word in argv for argv in self.ran)
 
 
 @pytest.fixture
@@ -92,6 +51,25 @@ async def test_a_build_goes_through_its_steps(rig, driver) -> None:
         await rig.nothing_left()
         assert (await rig.logs.position(build.log_id)).closed
         assert [b.id for b in (await rig.images.builds(rig.principal, "agt_1", PageQuery())).items] == [build.id]
+
+
+async def test_what_a_source_says_of_itself(rig, driver) -> None:
+    """skep.yaml goes over what is recognised, and is seen in the build; a wrong one fails it, with the place."""
+
+    def listed(text):
+        listing = LISTING | {"files": LISTING["files"] | {"skep.yaml": 1}}
+        listing["texts"] = LISTING["texts"] | {"skep.yaml": text}
+        driver.behaviours = {"list": Behaviour(files={ANSWER: json.dumps(listing)})}
+
+    async with rig.life():
+        listed("env: {MODE: fast}\nresources: {pids: 20}")
+        made = (await rig.built(GIT)).recognised
+        assert (made.env, made.resources.pids) == ({"MODE": "fast"}, 20)
+        assert made.evidence[-1] == "skep.yaml: env, resources"
+        listed("env: {MODE: fast}\nresource: {}")
+        failure = (await rig.built(GIT)).failure
+        assert failure.code == "skep_yaml_invalid"
+        assert failure.message.startswith("skep.yaml, line 2, column 1: unknown key `resource`; expected one of")
 
 
 async def test_a_crash_at_any_step_is_another_attempt(rig, driver) -> None:
@@ -140,10 +118,10 @@ async def test_after_three_lost_attempts_it_fails(rig, driver) -> None:
     build = None
     for _ in range(3):
         driver.ran.clear()
-        async with rig.life():
+        async with rig.life(max_attempts=3):
             build = build or await rig.begin(GIT)
             await until(lambda: driver.running("fetch"), what="the fetch")
-    async with rig.life():
+    async with rig.life(max_attempts=3):
         ended = await rig.ended(build)
         assert ended.failure.code == "build_lost"
         assert ended.attempt == 3

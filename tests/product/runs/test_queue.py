@@ -1,5 +1,6 @@
 """Runs that wait for a build, agents that are removed, work that is given up."""
 
+import asyncio
 from dataclasses import replace
 
 import pytest
@@ -124,6 +125,27 @@ async def test_given_up_in_the_middle(world):
     await world.db.write(lambda tx: world.queue.given_up(tx, item, "a bug"))
     assert (await world.attempts(run))[0].phase is AttemptPhase.ENDED
     assert [(row.id, row.phase) for row in await world.sandbox_rows()] == [(attempt.sandbox_id, Phase.DESTROYING)]
+
+
+async def test_who_follows_what_is_given_up_is_sent_away(world):
+    """Its log ends when the run does: at once, and also for those who ask after a crash that came in between."""
+    await world.agent(Behaviour(stdout="so far\n", run_for_s=FOREVER))
+    for told in (True, False):
+        run = await world.start()
+        async with world.working():
+            await world.phase(run, AttemptPhase.STARTED)
+            following = world.runs.follow_log(world.admin, run.id)
+            assert (await anext(following)).data == b"so far\n"
+        item = await world.db.read(lambda tx, run=run: world.stores.work.get(tx, work_id(run.id)))
+        await world.db.write(lambda tx, item=item: world.queue.given_up(tx, item, "a bug"))
+        if told:
+            await world.queue.gave_up(item)
+        else:
+            await following.aclose()
+            following = world.again().runs.follow_log(world.admin, run.id)
+            assert (await anext(following)).data == b"so far\n"
+        async with asyncio.timeout(10):
+            assert [frame async for frame in following] == []
 
 
 async def test_whoever_was_replaced_writes_nothing(world):

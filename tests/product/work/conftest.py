@@ -26,6 +26,7 @@ class Puppet:
         self.stopped: asyncio.Queue = asyncio.Queue()
         self.act: Callable = self.finish
         self.given: list = []
+        self.gave: asyncio.Queue = asyncio.Queue()
 
     async def run(self, item, lease):
         """Do as the test says."""
@@ -43,6 +44,10 @@ class Puppet:
     def given_up(self, tx, item, error):
         """Tell the test."""
         self.given.append((item.ref, error))
+
+    async def gave_up(self, item):
+        """Tell the test."""
+        self.gave.put_nowait(item)
 
     async def finish(self, item, lease):
         """Act: be done with it."""

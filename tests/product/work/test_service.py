@@ -93,7 +93,7 @@ async def test_a_handlers_error_is_logged_and_tried_again(serve, caplog):
 
 
 async def test_work_that_always_fails_is_given_up(serve):
-    """The handler is told in the transaction that makes it so."""
+    """The handler is told in the transaction that makes it so, and once more after its commit."""
     async with asyncio.timeout(10), serve() as server:
 
         async def act(item, lease):
@@ -103,6 +103,7 @@ async def test_work_that_always_fails_is_given_up(serve):
         work = await server.add(1, max_attempts=2)
         await server.until(work, WorkState.DEAD)
         assert server.puppet.given == [("run_1", "ValueError: boom")]
+        assert (await server.puppet.gave.get()).ref == "run_1"
 
 
 async def test_a_handler_that_forgets_to_finish_is_an_error(serve):

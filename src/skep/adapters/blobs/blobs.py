@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import BinaryIO
 
-from skep.adapters.blobs.files import disk_errors, fsync_folder, make_folder, place, write_all
+from skep.adapters.blobs.files import disk_errors, fsync_folder, make_folder, place, stored, write_all
 from skep.kernel.errors import NotFoundError, TooLargeError
 from skep.kernel.ids import is_id
 from skep.product.blobs.model import Blob, BlobId
@@ -58,10 +58,10 @@ class FolderBlobs:
             for suffix in ("", _PART):
                 await asyncio.to_thread(place(self._root, blob_id, suffix).unlink, missing_ok=True)
 
-    async def ids(self) -> list[BlobId]:
+    async def ids(self, *, before_ms: int | None = None) -> list[BlobId]:
         """List all blobs, those among them that were begun and never finished: `delete` removes both."""
         with disk_errors():
-            names = await asyncio.to_thread(lambda: {path.name for path in self._root.glob("*/*")})
+            names = await asyncio.to_thread(lambda: set(stored(self._root, before_ms)))
         found = {name.removesuffix(_PART) for name in names}
         return sorted(BlobId(name) for name in found if is_id(name))
 

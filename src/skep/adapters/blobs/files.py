@@ -3,7 +3,7 @@
 import errno
 import os
 import shutil
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -51,6 +51,17 @@ def fsync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def stored(root: Path, before_ms: int | None) -> Iterator[str]:
+    """Yield the names of all files below *root*, or of those last written before *before_ms*."""
+    for shard in os.scandir(root):
+        for entry in os.scandir(shard) if shard.is_dir(follow_symlinks=False) else ():
+            try:
+                if before_ms is None or entry.stat(follow_symlinks=False).st_mtime_ns < before_ms * 1_000_000:
+                    yield entry.name
+            except FileNotFoundError:
+                continue  # removed, or given its final name, meanwhile
 
 
 def write_all(descriptor: int, data: bytes) -> None:

@@ -9,16 +9,18 @@ from pathlib import Path
 from typing import TypeVar
 
 from skep.adapters.blobs import frames
-from skep.adapters.blobs.files import disk_errors, fsync_folder, make_folder, place, write_all
+from skep.adapters.blobs.files import disk_errors, fsync_folder, make_folder, place, stored, write_all
 from skep.adapters.blobs.frames import END, HEADER, MAX_DATA, NAMES, STREAMS
 from skep.kernel.errors import ConflictError, TooLargeError
 from skep.kernel.events import Hub
+from skep.kernel.ids import is_id
 from skep.product.blobs.model import LogFrame, LogId, LogPosition
 
 T = TypeVar("T")
 
 #: An append up to this size goes to the page cache at once; a thread would cost more than the write.
 _SMALL = 1 << 16
+_SUFFIX = ".log"
 
 
 class FolderLogs:
@@ -84,12 +86,19 @@ class FolderLogs:
             await _whole(lambda: self._delete(log_id))
         self._hub.notify(f"log:{log_id}")
 
+    async def ids(self, *, before_ms: int | None = None) -> list[LogId]:
+        """List all logs, or those last written before *before_ms*."""
+        with disk_errors():
+            names = await asyncio.to_thread(lambda: list(stored(self._root, before_ms)))
+        found = (name.removesuffix(_SUFFIX) for name in names)
+        return sorted(LogId(name) for name in found if is_id(name))
+
     async def _read(self, log_id: LogId, offset: int, max_bytes: int) -> "_Part":
         with disk_errors():
             return await asyncio.to_thread(_read, self._path(log_id), offset, max_bytes)
 
     def _path(self, log_id: LogId) -> Path:
-        return place(self._root, log_id, ".log")
+        return place(self._root, log_id, _SUFFIX)
 
     def _open(self, log_id: LogId) -> "_Writer":
         with self._opening:

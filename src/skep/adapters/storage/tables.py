@@ -40,6 +40,8 @@ LIVE = "state IN ('queued', 'leased')"
 QUEUED = "state = 'queued'"
 LEASED = "state = 'leased'"
 DONE = "state = 'done'"
+DEAD = "state = 'dead'"
+ENDED = "ended_ms IS NOT NULL"
 
 TEXT_TYPE = Text().with_variant(TEXT(collation="C"), "postgresql")
 
@@ -166,6 +168,8 @@ uploads = _table(
     _text("sha256"),
     _ms("created_ms"),
     Index("ix_uploads_project", "project_id", "id"),
+    Index("ix_uploads_created", "created_ms"),
+    Index("ix_uploads_blob", "blob_id"),
 )
 
 builds = _table(
@@ -191,6 +195,8 @@ builds = _table(
     _ms("ended_ms", nullable=True),
     Index("ix_builds_project", "project_id", "id"),
     Index("ix_builds_agent", "agent_id", "id"),
+    Index("ix_builds_log", "log_id"),
+    _partial("ix_builds_ended", "ended_ms", where=ENDED),
 )
 
 images = _table(
@@ -238,6 +244,7 @@ versions = _table(
     _ms("created_ms"),
     UniqueConstraint("agent_id", "number", name="uq_versions_number"),
     Index("ix_versions_agent", "agent_id", "id"),
+    Index("ix_versions_image", "image_id"),
 )
 
 # ---- runs
@@ -263,6 +270,8 @@ runs = _table(
     _ms("ended_ms", nullable=True),
     Index("ix_runs_project", "project_id", "id"),
     Index("ix_runs_agent", "agent_id", "id"),
+    Index("ix_runs_version", "version_id"),
+    _partial("ix_runs_ended", "ended_ms", where=ENDED),
     _partial("ix_runs_unfinished", "project_id", "id", where=UNFINISHED),
     _partial("ix_runs_awaiting", "agent_id", "id", where=AWAITING),
 )
@@ -281,6 +290,7 @@ attempts = _table(
     _ms("started_ms", nullable=True),
     _ms("ended_ms", nullable=True),
     UniqueConstraint("run_id", "number", name="uq_attempts_number"),
+    Index("ix_attempts_log", "log_id"),
 )
 
 run_events = _table(
@@ -299,6 +309,7 @@ artifacts = _table(
     _text("blob_id"),
     Column("size", BigInteger, nullable=False),
     _text("sha256"),
+    Index("ix_artifacts_blob", "blob_id"),
 )
 
 # ---- work
@@ -330,4 +341,5 @@ work = _table(
     _partial("ix_work_queued", "lane", "id", where=QUEUED),
     _partial("ix_work_leased", "lease_until_ms", where=LEASED),
     _partial("ix_work_done", "ended_ms", where=DONE),
+    _partial("ix_work_dead", "ended_ms", where=DEAD),
 )

@@ -19,6 +19,7 @@ from skep.product.images.model import (
     FilesSource,
     GitSource,
     ImageSource,
+    Resources,
     Source,
     Upload,
     UploadSource,
@@ -62,21 +63,25 @@ def source(given: Source) -> sources.SourceView:
             return sources.SourceView(image=given.name)
 
 
+def resources(given: Resources) -> common.ResourcesView:
+    """Render what a run may use."""
+    return common.ResourcesView(
+        cpus=given.cpus,
+        memory_mb=given.memory_mb,
+        disk_mb=given.disk_mb,
+        pids=given.pids,
+        timeout_s=given.timeout_s,
+    )
+
+
 def config(given: AgentConfig) -> agents.ConfigView:
     """Render how an agent runs."""
-    wants = given.resources
     return agents.ConfigView(
         command=list(given.command),
         env=dict(given.env),
         secrets=list(given.secrets),
         env_from_secret=dict(given.env_from_secret),
-        resources=agents.ResourcesView(
-            cpus=wants.cpus,
-            memory_mb=wants.memory_mb,
-            disk_mb=wants.disk_mb,
-            pids=wants.pids,
-            timeout_s=wants.timeout_s,
-        ),
+        resources=resources(given.resources),
         isolation=given.isolation,
         egress=list(given.egress),
         inputs_schema=None if given.inputs_schema is None else dict(given.inputs_schema),
@@ -136,6 +141,9 @@ def build(given: Build) -> builds.BuildView:
             requires_python=found.requires_python,
             install=found.install.value,
             inputs_schema=None if found.inputs_schema is None else dict(found.inputs_schema),
+            env=dict(found.env),
+            secrets=list(found.secrets),
+            resources=resources(found.resources),
         ),
         error=failure(given.failure),
         cancel_requested=given.cancel_requested,

@@ -12,6 +12,7 @@ from skep.edge.wire.common import (
     JsonObject,
     Name,
     RequestBody,
+    ResourcesView,
     SecretName,
     Time,
     Title,
@@ -95,16 +96,6 @@ class BuildAgent(RequestBody):
 
     #: Builds this from now on; left out means the agent's source.
     source: SourceBody | None = None
-
-
-class ResourcesView(Answer):
-    """What a run may use; null is the installation's default."""
-
-    cpus: float | None = None
-    memory_mb: int | None = None
-    disk_mb: int | None = None
-    pids: int | None = None
-    timeout_s: float | None = None
 
 
 class ConfigView(Answer):

@@ -2,7 +2,9 @@
 
 from typing import Any
 
-from skep.edge.wire.common import Answer, FailureView, Time
+from pydantic import Field
+
+from skep.edge.wire.common import Answer, FailureView, ResourcesView, Time
 from skep.edge.wire.sources import SourceView
 from skep.product.images.model import BuildStatus
 
@@ -16,6 +18,10 @@ class RecognisedView(Answer):
     requires_python: str = ""
     install: str
     inputs_schema: dict[str, Any] | None = None
+    #: Variables, secrets (by name) and resources that the source itself asks for.
+    env: dict[str, str] = Field(default_factory=dict[str, str])
+    secrets: list[str] = Field(default_factory=list[str])
+    resources: ResourcesView = Field(default_factory=ResourcesView)
 
 
 class BuildView(Answer):

@@ -77,3 +77,13 @@ class LogPiece(Answer):
 
 #: Any JSON object.
 JsonObject = dict[str, Any]
+
+
+class ResourcesView(Answer):
+    """What a run may use; null is the installation's default."""
+
+    cpus: float | None = None
+    memory_mb: int | None = None
+    disk_mb: int | None = None
+    pids: int | None = None
+    timeout_s: float | None = None

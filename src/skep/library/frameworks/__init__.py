@@ -7,24 +7,27 @@ from collections.abc import Iterable
 from importlib.metadata import EntryPoint, entry_points
 
 from skep.library.frameworks.python import PythonFramework
+from skep.library.frameworks.skep_yaml import SkepYaml
+from skep.product.agents.model import AgentLimits
 from skep.product.images.ports import Framework
 
 GROUP = "skep.frameworks"
 
-#: The one table of what ships with Skep.
+#: The one table of what ships with Skep, beside `skep.yaml` itself.
 BUILT_IN: tuple[Framework, ...] = (PythonFramework(),)
 
 
-def load(foreign: Iterable[EntryPoint] | None = None) -> tuple[Framework, ...]:
+def load(foreign: Iterable[EntryPoint] | None = None, limits: AgentLimits | None = None) -> tuple[Framework, ...]:
     """Return all frameworks in the order in which they are asked.
 
     Args:
         foreign: entry points of other packages; None means those that are installed.
+        limits: the most that a `skep.yaml` may ask for; None means the usual ones.
 
     Raises:
         TypeError: an entry point names something that is no framework.
     """
-    found: list[Framework] = list(BUILT_IN)
+    found: list[Framework] = [SkepYaml(limits or AgentLimits()), *BUILT_IN]
     for point in entry_points(group=GROUP) if foreign is None else foreign:
         framework = point.load()
         for attribute in ("name", "order", "reads", "looks_for", "recognise"):

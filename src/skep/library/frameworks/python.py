@@ -42,6 +42,16 @@ class PythonFramework:
         )
 
 
+def installation(listing: SourceListing) -> tuple[Install, tuple[str, ...], str]:
+    """Return how a project's dependencies are installed, the files that say so, and the Pythons that it takes.
+
+    Raises:
+        InvalidError: pyproject.toml is wrong.
+    """
+    project = _project(listing)
+    return *_install(listing, project), _text(project, "requires-python")
+
+
 def _command(scripts: dict[str, str], project_name: str, install: Install) -> tuple[tuple[str, ...], str]:
     if not scripts:
         # Without an environment there is only the system's Python, which has no short name everywhere.

@@ -58,6 +58,10 @@ class AuditStore(Protocol):
         """List lines, newest first; `query.q` looks in action, resource and principal."""
         ...
 
+    def prune(self, tx: Tx, *, before_ms: int, limit: int) -> int:
+        """Delete the oldest lines as far as they are from before *before_ms*, at most *limit*; return how many."""
+        ...
+
 
 class IdempotencyStore(Protocol):
     """Answers kept by Idempotency-Key, written in the transaction of the effect that they answer."""

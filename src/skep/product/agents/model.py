@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from enum import Enum, StrEnum
 from typing import Any, Final, NewType
 
-from skep.product.images.model import Build, BuildId, ImageId, Source
+from skep.product.images.model import Build, BuildId, ImageId, Resources, Source
 from skep.product.sandboxes.model import Isolation
 
 AgentId = NewType("AgentId", str)
@@ -21,17 +21,6 @@ class Kind(StrEnum):
 
     #: Runs to its end, with inputs.
     JOB = "job"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Resources:
-    """What a run may use; None means the installation's default."""
-
-    cpus: float | None = None
-    memory_mb: int | None = None
-    disk_mb: int | None = None
-    pids: int | None = None
-    timeout_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -48,6 +48,13 @@ class AgentStore(Protocol):
         """Return the number that the next version gets."""
         ...
 
+    def prune_versions(self, tx: Tx, *, before_ms: int, limit: int) -> int:
+        """Delete versions made before *before_ms*, at most *limit*; return how many.
+
+        Those that a run names stay, and the one that each agent that is not removed runs now.
+        """
+        ...
+
 
 class VersionListener(Protocol):
     """Is told, in the same transaction, what became of an agent's build, and of its removal."""

@@ -10,6 +10,7 @@ from skep.kernel.ids import IdSource, has_prefix
 from skep.kernel.paging import Page, PageQuery
 from skep.product.access.model import Principal, Scope
 from skep.product.access.service import AccessService, require
+from skep.product.agents.effective import effective, wanted_secrets
 from skep.product.agents.machine import (
     changed,
     check_config,
@@ -175,7 +176,7 @@ class AgentService:
             self._record_env_secrets(tx, principal, after, agent.config)
             current = self._version(tx, agent)
             if current is not None and config != agent.config:
-                after = self._next_version(tx, after, current.image_id)
+                after = self._next_version(tx, after, current.image_id, self._images.image(tx, current.image_id))
             else:
                 self._store.save(tx, after)
             return self._view(tx, after)
@@ -237,7 +238,7 @@ class AgentService:
         latest = build if agent.build_id in (None, build.id) else self._build(tx, agent)
         if image is not None:
             if not is_stale(build, latest):
-                self._next_version(tx, agent, image.id)
+                self._next_version(tx, agent, image.id, image)
         elif agent.version_id is None and latest is not None and (latest.id == build.id or latest.ended_ms is not None):
             failure = build.failure or Failure(code="build_cancelled", message="The agent's build was cancelled.")
             for listener in self._listeners:
@@ -245,15 +246,18 @@ class AgentService:
 
     # ---- parts
 
-    def _next_version(self, tx: Tx, agent: Agent, image_id: ImageId) -> Agent:
+    def _next_version(self, tx: Tx, agent: Agent, image_id: ImageId, image: Image | None) -> Agent:
         now_ms = to_ms(self._clock.now())
+        config = agent.config if image is None else effective(agent.config, image.recognised)
+        if image is not None and (wanted := wanted_secrets(agent.config, image.recognised)):
+            self._access.record(tx, None, "agent.secrets_from_source", agent.id, name=agent.name, secrets=list(wanted))
         version = Version(
             id=VersionId(self._ids.new("ver", now_ms)),
             agent_id=agent.id,
             project_id=agent.project_id,
             number=self._store.next_number(tx, agent.id),
             image_id=image_id,
-            config=agent.config,
+            config=config,
             created_ms=now_ms,
         )
         self._store.insert_version(tx, version)

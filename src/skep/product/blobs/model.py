@@ -39,3 +39,13 @@ class LogPosition:
     #: `source_offset` of the last frame appended with one; 0 at the start.
     source_offset: int
     closed: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Released:
+    """What rows named that were deleted: files that nobody can ask for any more, once that is committed."""
+
+    #: How many things were deleted.
+    count: int
+    logs: tuple[LogId, ...] = ()
+    blobs: tuple[BlobId, ...] = ()

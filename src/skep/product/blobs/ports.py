@@ -1,8 +1,9 @@
 """Where blobs and logs are kept."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from typing import Protocol
 
+from skep.kernel.database import Tx
 from skep.product.blobs.model import Blob, BlobId, LogFrame, LogId, LogPosition
 
 
@@ -21,8 +22,8 @@ class BlobStore(Protocol):
         """Remove it; an absent one is no error."""
         ...
 
-    async def ids(self) -> list[BlobId]:
-        """List all blobs, for the clean-up of those that no row names."""
+    async def ids(self, *, before_ms: int | None = None) -> list[BlobId]:
+        """List all blobs, whole and half put, or those last written before *before_ms*: no row may name some."""
         ...
 
 
@@ -51,4 +52,16 @@ class LogStore(Protocol):
 
     async def delete(self, log_id: LogId) -> None:
         """Remove it; an absent one is no error."""
+        ...
+
+    async def ids(self, *, before_ms: int | None = None) -> list[LogId]:
+        """List all logs, or those last written before *before_ms*: no row may name some."""
+        ...
+
+
+class Names(Protocol):
+    """Knows which files its rows name; the stores of runs and of images do."""
+
+    def named(self, tx: Tx, files: Collection[str]) -> set[str]:
+        """Return those of the logs and blobs *files* that a row names."""
         ...

@@ -1,5 +1,6 @@
 """One attempt at a build, in one sandbox: fetch, look, plan, install, seal. What it returns is not yet recorded."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
@@ -13,6 +14,7 @@ from skep.product.images import failures, plan
 from skep.product.images.environment import installing
 from skep.product.images.failures import BuildFailedError
 from skep.product.images.fetching import Fetcher
+from skep.product.images.layers import Hold
 from skep.product.images.model import (
     Build,
     BuildPlan,
@@ -54,6 +56,7 @@ class Attempt:
         options: BuildOptions,
         clock: Clock,
         step: Callable[[str], Awaitable[None]],
+        hold: Hold,
     ) -> None:
         self._workshop = workshop
         self._blobs = blobs
@@ -61,6 +64,7 @@ class Attempt:
         self._options = options
         self._clock = clock
         self._step = step
+        self._hold = hold
         self._deadline = clock.monotonic() + options.timeout_s
         self._fetcher = Fetcher(workshop, options)
 
@@ -79,12 +83,15 @@ class Attempt:
         wanted = tuple(pattern for framework in self._frameworks for pattern in framework.reads) + plan.READS
         listing, python = await self._fetcher.list(wanted)
         base = plan.Base(fingerprint=await driver.base_fingerprint(), python=python, uv=self._options.uv_version)
-        recognised = plan.recognise(listing, self._frameworks, build.command)
+        # What strangers wrote is parsed beside the event loop, however short the limits keep it.
+        recognised = await asyncio.to_thread(plan.recognise, listing, self._frameworks, build.command)
         await log.say(f"{len(listing.files)} files. Recognised: {recognised.framework} ({_evidence(recognised)}).")
         await log.say(f"Command: {' '.join(recognised.command)}")
         made = plan.make_plan(listing, recognised, base, build.project_id, installing(self._options.index_url))
-        size = await self._build(made)
         layers = (made.app_layer,) if made.env_layer is None else (made.env_layer, made.app_layer)
+        # From here on it is looked which of them are there: none may go until an image names them.
+        await self._hold(layers)
+        size = await self._build(made)
         return Made(
             recognised=recognised,
             layers=layers,

@@ -16,6 +16,7 @@ from skep.product.images import failures, machine
 from skep.product.images.attempt import Attempt, Made
 from skep.product.images.environment import DOOR_PORT
 from skep.product.images.failures import BuildFailedError
+from skep.product.images.layers import Hold, Shelf
 from skep.product.images.model import Build, BuildId, Failure
 from skep.product.images.options import BuildOptions
 from skep.product.images.ports import BuildListener, Framework
@@ -48,6 +49,7 @@ class Builder:
         hub: Hub,
         node_id: str,
         options: BuildOptions,
+        shelf: Shelf,
     ) -> None:
         self._records = BuildRecords(
             db=db, stores=stores, logs=logs, listeners=listeners, clock=clock, ids=ids, hub=hub, node_id=node_id
@@ -60,6 +62,7 @@ class Builder:
         self._clock = clock
         self._ids = ids
         self._options = options
+        self._shelf = shelf
         #: Of each build that goes on in this process: set when somebody cancels it.
         self._cancelled: dict[BuildId, asyncio.Event] = {}
 
@@ -87,6 +90,12 @@ class Builder:
         failure = Failure(code="build_lost", message=f"The build was given up: {error}", hint="Build again.")
         self._records.give_up(tx, BuildId(item.ref), failure)
 
+    async def gave_up(self, item: WorkItem) -> None:
+        """Send away those who follow the log of the build that was given up."""
+        build = await self._records.find(BuildId(item.ref))
+        if build is not None and machine.is_over(build):
+            await self._logs.close(build.log_id)
+
     async def _run(self, build: Build, lease: Lease, cancelled: asyncio.Event) -> None:
         await self._remove_sandbox(build.sandbox_id)
         if build.cancel_requested:
@@ -95,15 +104,16 @@ class Builder:
             await self._records.fail(build.id, lease, failures.interrupted(build.attempt))
         else:
             build = await self._records.begin(build, lease)
-            await self._try(build, lease, cancelled)
+            with self._shelf.holding() as hold:
+                await self._try(build, lease, cancelled, hold)
             await self._remove_sandbox(build.sandbox_id)
 
-    async def _try(self, build: Build, lease: Lease, cancelled: asyncio.Event) -> None:
+    async def _try(self, build: Build, lease: Lease, cancelled: asyncio.Event, hold: Hold) -> None:
         """Make one attempt, and record what became of it."""
         log = BuildLog(self._logs, build.log_id, self._clock, self._options.hidden)
         await log.say(f"Build {build.id}, attempt {build.attempt}.")
         try:
-            made = await _unless(cancelled, self._timed(build, lease, log))
+            made = await _unless(cancelled, self._timed(build, lease, log, hold))
         except BuildFailedError as error:
             await log.say(f"Failed ({error.failure.code}): {error.failure.message}")
             await self._records.fail(build.id, lease, error.failure)
@@ -122,17 +132,17 @@ class Builder:
                 await log.say("Done.")
                 await self._records.succeed(build, lease, made)
 
-    async def _timed(self, build: Build, lease: Lease, log: BuildLog) -> Made:
+    async def _timed(self, build: Build, lease: Lease, log: BuildLog, hold: Hold) -> Made:
         limit = asyncio.timeout(self._options.timeout_s)
         try:
             async with limit:
-                return await self._attempt(build, lease, log)
+                return await self._attempt(build, lease, log, hold)
         except TimeoutError as error:
             if not limit.expired():
                 raise
             raise BuildFailedError(failures.timed_out(self._options.timeout_s)) from error
 
-    async def _attempt(self, build: Build, lease: Lease, log: BuildLog) -> Made:
+    async def _attempt(self, build: Build, lease: Lease, log: BuildLog, hold: Hold) -> Made:
         assert build.sandbox_id is not None, "an attempt has a sandbox"
         spec = SandboxSpec(
             id=build.sandbox_id,
@@ -155,6 +165,7 @@ class Builder:
             options=self._options,
             clock=self._clock,
             step=step,
+            hold=hold,
         )
         async with workshop.door(self._resolver):
             return await attempt.make(build, await self._records.blob_of(build))

@@ -91,8 +91,19 @@ class Install(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Resources:
+    """What a run may use; None means the installation's default."""
+
+    cpus: float | None = None
+    memory_mb: int | None = None
+    disk_mb: int | None = None
+    pids: int | None = None
+    timeout_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Recognised:
-    """What a framework makes of a source: how it is installed and started."""
+    """What a framework makes of a source, and what the source's own `skep.yaml` puts over it."""
 
     #: "python", later "crewai", "langgraph", "node", ...
     framework: str
@@ -106,8 +117,12 @@ class Recognised:
     install: Install
     #: JSON Schema of the inputs, where the source tells; None means any object.
     inputs_schema: Mapping[str, Any] | None = None
-    #: Environment that the framework wants at run time.
+    #: Environment that the framework, or the source, wants at run time.
     env: Mapping[str, str] = field(default_factory=dict[str, str])
+    #: Names of secrets that the source wants as files.
+    secrets: tuple[str, ...] = ()
+    #: What the source wants to use.
+    resources: Resources = field(default_factory=Resources)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,7 +5,7 @@ import json
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
@@ -13,7 +13,7 @@ from packaging.version import InvalidVersion, Version
 
 from skep.kernel.errors import InvalidError
 from skep.product.images.model import BuildPlan, Install, Recognised, SourceListing
-from skep.product.images.ports import Framework
+from skep.product.images.ports import Framework, Overrides
 from skep.product.sandboxes.model import LayerId
 
 APP = "/app"
@@ -45,22 +45,30 @@ class Base:
 
 
 def recognise(listing: SourceListing, frameworks: Sequence[Framework], command: tuple[str, ...] = ()) -> Recognised:
-    """Ask each framework in turn; the owner's own *command* goes over the recognised one.
+    """Ask each framework in turn; what the source says of itself goes over that, the owner's *command* over all.
 
     Raises:
         InvalidError: no framework knows it (`nothing_recognised`), or one knows it to be wrong.
     """
-    for framework in frameworks:
-        if (found := framework.recognise(listing)) is not None:
-            return _with_command(found, command)
-    if command:
+    answers = (framework.recognise(listing) for framework in frameworks)
+    found = next((answer for answer in answers if answer is not None), None)
+    if found is None and command:
         install = Install.REQUIREMENTS if listing.files.get("requirements.txt", 0) else Install.NOTHING
-        return Recognised(framework="command", evidence=("command",), command=command, install=install)
+        found = Recognised(framework="command", evidence=(), command=command, install=install)
+    for framework in frameworks:
+        if isinstance(framework, Overrides):
+            found = framework.override(listing, found)
+    if found is None:
+        raise _nothing(listing, frameworks)
+    return replace(found, evidence=(*found.evidence, "command"), command=command) if command else found
+
+
+def _nothing(listing: SourceListing, frameworks: Sequence[Framework]) -> InvalidError:
     looked_for = "; ".join(f"{framework.name}: {framework.looks_for}" for framework in frameworks)
     names = sorted(listing.files, key=lambda path: (path.count("/"), path))
     found_files = ", ".join(names[:_SHOWN_FILES]) or "none"
     more = f" and {len(names) - _SHOWN_FILES} more" if len(names) > _SHOWN_FILES else ""
-    raise InvalidError(
+    return InvalidError(
         f"Nothing was recognised. Looked for: {looked_for}. Files found: {found_files}{more}.",
         code="nothing_recognised",
         hint="Set `path` if the agent is in a folder of the repository, or give a `command`.",
@@ -198,20 +206,6 @@ def _pyproject(listing: SourceListing) -> Mapping[str, Any]:
 def _table(parent: Mapping[str, Any], key: str) -> Mapping[str, Any]:
     value = parent.get(key)
     return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
-
-
-def _with_command(found: Recognised, command: tuple[str, ...]) -> Recognised:
-    if not command:
-        return found
-    return Recognised(
-        framework=found.framework,
-        evidence=(*found.evidence, "command"),
-        command=command,
-        requires_python=found.requires_python,
-        install=found.install,
-        inputs_schema=found.inputs_schema,
-        env=found.env,
-    )
 
 
 def _key(kind: str, facts: Mapping[str, Any]) -> LayerId:

@@ -1,9 +1,11 @@
 """What a build needs from outside, and whom it tells."""
 
-from typing import Protocol
+from collections.abc import Collection
+from typing import Protocol, runtime_checkable
 
 from skep.kernel.database import Tx
 from skep.kernel.paging import Page, PageQuery
+from skep.product.blobs.model import Released
 from skep.product.images.model import (
     Build,
     BuildId,
@@ -34,6 +36,19 @@ class Framework(Protocol):
 
         Raises:
             InvalidError: it is one of these, and wrong; the message says what to mend.
+        """
+        ...
+
+
+@runtime_checkable
+class Overrides(Protocol):
+    """Extra of a framework: what a source says of itself goes over what all of them recognise."""
+
+    def override(self, listing: SourceListing, found: Recognised | None) -> Recognised | None:
+        """Return *found* (None: nothing was recognised) with what the source says put over it.
+
+        Raises:
+            InvalidError: what the source says is wrong; the message says where.
         """
         ...
 
@@ -99,4 +114,26 @@ class ImageStore(Protocol):
 
     def upload(self, tx: Tx, upload_id: UploadId) -> Upload | None:
         """Return the upload of this id."""
+        ...
+
+    def prune_images(self, tx: Tx, *, before_ms: int, limit: int) -> int:
+        """Delete images made before *before_ms* that no version names, at most *limit*; return how many."""
+        ...
+
+    def prune_builds(self, tx: Tx, *, before_ms: int, keep: int, limit: int) -> Released:
+        """Delete builds that ended before *before_ms*, oldest first, at most *limit*.
+
+        Those whose image is still there stay, and the newest *keep* of each agent that is not removed.
+        """
+        ...
+
+    def prune_uploads(self, tx: Tx, *, before_ms: int, limit: int) -> Released:
+        """Delete uploads made before *before_ms*, at most *limit*.
+
+        Those that an unfinished build is made from, or an agent's next one would be, stay.
+        """
+        ...
+
+    def named(self, tx: Tx, files: Collection[str]) -> set[str]:
+        """Return those of the logs and blobs *files* that a build or an upload names."""
         ...

@@ -182,6 +182,9 @@ class ImageService:
     async def follow_log(self, principal: Principal, build_id: BuildId, offset: int = 0) -> AsyncIterator[LogFrame]:
         """Yield the build's log from *offset* on as it comes, until the build is over."""
         build = await self.build(principal, build_id)
+        if machine.is_over(build) and not (await self._logs.position(build.log_id)).closed:
+            # Ended by a server that died before it could close the log: nobody else would.
+            await self._logs.close(build.log_id)
         async for frame in self._logs.follow(build.log_id, offset):
             yield frame
 

@@ -117,6 +117,12 @@ class JobExecutor:
         """End the attempt of a run that was given up; reconciliation destroys its sandbox."""
         self._records.abandon(tx, run)
 
+    async def abandoned(self, run: Run) -> None:
+        """Close the logs of attempts that are over: the one that was abandoned is still open."""
+        for attempt in await self._records.attempts(run.id):
+            if attempt.phase is AttemptPhase.ENDED:
+                await self._logs.close(attempt.log_id)
+
     # ---- one step per phase; True when the run, or this attempt at it, is over
 
     async def _step(self, job: _Job) -> bool:

@@ -1,9 +1,11 @@
 """Where runs are kept, and what executes them."""
 
+from collections.abc import Collection
 from typing import Protocol, runtime_checkable
 
 from skep.kernel.database import Tx
 from skep.kernel.paging import Page, PageQuery
+from skep.product.blobs.model import Released
 from skep.product.runs.model import Artifact, Attempt, AttemptId, Run, RunEvent, RunId
 from skep.product.sandboxes.ports import Driver, Files, Output
 from skep.product.work.model import Lease, NewWork
@@ -68,6 +70,14 @@ class RunStore(Protocol):
         """List the run's artifacts by path."""
         ...
 
+    def prune(self, tx: Tx, *, before_ms: int, limit: int) -> Released:
+        """Delete runs that ended before *before_ms*, oldest first, at most *limit*, with all that belongs to them."""
+        ...
+
+    def named(self, tx: Tx, files: Collection[str]) -> set[str]:
+        """Return those of the logs and blobs *files* that an attempt or an artifact names."""
+        ...
+
 
 class Executor(Protocol):
     """Executes the runs of one kind of agent; registered per kind by `assembly`."""
@@ -87,6 +97,10 @@ class Abandons(Protocol):
 
     def abandon(self, tx: Tx, run: Run) -> None:
         """End the attempt that goes on, and see to it that its sandbox goes."""
+        ...
+
+    async def abandoned(self, run: Run) -> None:
+        """Tell those who follow the run's logs that nothing more will come; called after the commit."""
         ...
 
 

@@ -151,6 +151,12 @@ class RunQueue:
         if isinstance(executor := self._executors[run.kind], Abandons):
             executor.abandon(tx, run)
 
+    async def gave_up(self, item: WorkItem) -> None:
+        """Send away those who follow the log of the attempt that was ended."""
+        run = await self._db.read(lambda tx: self._store.get(tx, RunId(item.ref)))
+        if run is not None and isinstance(executor := self._executors[run.kind], Abandons):
+            await executor.abandoned(run)
+
     # ---- parts
 
     def _enqueue(self, tx: Tx, run: Run, version: Version) -> None:

@@ -110,6 +110,10 @@ class Records:
 
         return await self._db.read(work)
 
+    async def attempts(self, run_id: RunId) -> list[Attempt]:
+        """Read the attempts at a run."""
+        return await self._db.read(lambda tx: self._runs.attempts(tx, run_id))
+
     async def begin(self, run_id: RunId, lease: Lease) -> bool:
         """Write down the intent of an attempt; False if there is nothing to attempt any more."""
 

@@ -24,7 +24,18 @@ from skep.product.blobs.ports import BlobStore, LogStore
 from skep.product.images.model import BuildStatus
 from skep.product.images.ports import ImageStore
 from skep.product.runs.machine import inputs_schema
-from skep.product.runs.model import AgentUsage, Artifact, Attempt, Run, RunEvent, RunId, RunLimits, RunOutput, RunStatus
+from skep.product.runs.model import (
+    AgentUsage,
+    Artifact,
+    Attempt,
+    AttemptPhase,
+    Run,
+    RunEvent,
+    RunId,
+    RunLimits,
+    RunOutput,
+    RunStatus,
+)
 from skep.product.runs.output import shown
 from skep.product.runs.ports import Executor, RunStore
 from skep.product.runs.queue import RunQueue
@@ -175,6 +186,9 @@ class RunService:
         require(principal, Scope.READ)
         found = await self._awaited(principal, run_id, attempt)
         if found is not None:
+            if found.phase is AttemptPhase.ENDED and not (await self._logs.position(found.log_id)).closed:
+                # Given up on by a server that died before it could close the log: nobody else would.
+                await self._logs.close(found.log_id)
             async for frame in self._logs.follow(found.log_id, offset):
                 yield frame
 

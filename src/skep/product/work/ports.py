@@ -70,7 +70,11 @@ class WorkStore(Protocol):
         ...
 
     def prune(self, tx: Tx, *, before_ms: int, limit: int) -> int:
-        """Delete done items that ended before *before_ms*; return how many."""
+        """Delete done items that ended before *before_ms*, at most *limit*; return how many."""
+        ...
+
+    def prune_dead(self, tx: Tx, *, before_ms: int, limit: int) -> int:
+        """Delete items that were given up on before *before_ms*, at most *limit*; return how many."""
         ...
 
 
@@ -96,4 +100,8 @@ class GivesUp(Protocol):
 
     def given_up(self, tx: Tx, item: WorkItem, error: str) -> None:
         """Bring what *item* was about to its end: nobody will work on it any more."""
+        ...
+
+    async def gave_up(self, item: WorkItem) -> None:
+        """Do what can only follow the commit of `given_up`; a crash in between skips it."""
         ...

@@ -204,6 +204,15 @@ class WorkService:
             asyncio.get_running_loop().call_later(delay_s, self._hub.notify, TOPIC)
         else:
             logger.error("gave up on %s %s: %s", held.item.kind, held.item.ref, error, extra={"work_id": held.item.id})
+            await self._say_so(held)
+
+    async def _say_so(self, held: _Held) -> None:
+        if not isinstance(held.handler, GivesUp):
+            return
+        try:
+            await held.handler.gave_up(held.item)
+        except Exception:
+            logger.exception("what follows giving up on %s %s failed", held.item.kind, held.item.ref)
 
     def _put_back(self, tx: Tx, held: _Held, not_before_ms: int, error: str) -> bool:
         again = self._store.retry(tx, held.lease, not_before_ms=not_before_ms, error=error)

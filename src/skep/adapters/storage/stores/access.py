@@ -68,6 +68,10 @@ class SqlAuditStore:
 
     def __init__(self) -> None:
         self._entries = Mapper(audit_entries, AuditEntry)
+        oldest = select(audit_entries.c.id).order_by(audit_entries.c.id).limit(bindparam("limit"))
+        self._prune = delete(audit_entries).where(
+            audit_entries.c.id.in_(oldest), audit_entries.c.at_ms < bindparam("before_ms")
+        )
 
     def append(self, tx: Tx, entry: AuditEntry) -> None:
         """Add a line."""
@@ -85,6 +89,10 @@ class SqlAuditStore:
             status="result",
             search=("action", "resource", "principal"),
         )
+
+    def prune(self, tx: Tx, *, before_ms: int, limit: int) -> int:
+        """Delete the oldest lines as far as they are from before *before_ms*, at most *limit*; return how many."""
+        return on(tx).execute(self._prune, {"before_ms": before_ms, "limit": limit}).rowcount
 
 
 class SqlIdempotencyStore:

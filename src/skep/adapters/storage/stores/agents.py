@@ -1,9 +1,9 @@
 """Rows of agents and their versions."""
 
-from sqlalchemy import bindparam, func, select
+from sqlalchemy import bindparam, delete, exists, func, select
 
 from skep.adapters.storage.mapper import Mapper, on
-from skep.adapters.storage.tables import agents, versions
+from skep.adapters.storage.tables import agents, runs, versions
 from skep.kernel.database import Tx
 from skep.kernel.paging import Page, PageQuery
 from skep.product.agents.model import Agent, AgentId, Version, VersionId
@@ -18,6 +18,10 @@ class SqlAgentStore:
         self._living = agents.c.removed_ms.is_(None)
         self._by_name = self._agents.by("project_id", "name").where(self._living)
         self._last_number = select(func.max(versions.c.number)).where(versions.c.agent_id == bindparam("agent_id"))
+        current = exists().where(agents.c.id == versions.c.agent_id, agents.c.version_id == versions.c.id, self._living)
+        ran = exists().where(runs.c.version_id == versions.c.id)
+        old = select(versions.c.id).where(versions.c.created_ms < bindparam("before_ms"), ~current, ~ran)
+        self._prune = delete(versions).where(versions.c.id.in_(old.limit(bindparam("limit"))))
 
     def insert(self, tx: Tx, agent: Agent) -> None:
         """Add an agent; `ConflictError(code="name_taken")` if a living agent of the project has the name."""
@@ -55,3 +59,7 @@ class SqlAgentStore:
     def next_number(self, tx: Tx, agent_id: AgentId) -> int:
         """Return the number that the next version gets."""
         return (on(tx).execute(self._last_number, {"agent_id": agent_id}).scalar() or 0) + 1
+
+    def prune_versions(self, tx: Tx, *, before_ms: int, limit: int) -> int:
+        """Delete old versions that neither a run names nor a living agent runs now; return how many."""
+        return on(tx).execute(self._prune, {"before_ms": before_ms, "limit": limit}).rowcount

@@ -1,13 +1,16 @@
 """Rows of builds, images and uploads."""
 
 import json
+from collections.abc import Collection
+from typing import Any
 
-from sqlalchemy import bindparam, select
+from sqlalchemy import BindParameter, ColumnElement, Select, bindparam, delete, exists, or_, select, text
 
 from skep.adapters.storage.mapper import Mapper, on
-from skep.adapters.storage.tables import builds, images, uploads
+from skep.adapters.storage.tables import ENDED, agents, builds, images, uploads, versions
 from skep.kernel.database import Tx
 from skep.kernel.paging import Page, PageQuery
+from skep.product.blobs.model import BlobId, LogId, Released
 from skep.product.images.model import Build, BuildId, Image, ImageId, Upload, UploadId
 from skep.product.sandboxes.model import LayerId
 
@@ -20,6 +23,29 @@ class SqlImageStore:
         self._images = Mapper(images, Image)
         self._uploads = Mapper(uploads, Upload)
         self._layers = select(images.c.layers).distinct().where(images.c.node_id == bindparam("node_id"))
+        these: BindParameter[Any] = bindparam("ids", expanding=True)
+        unused = (
+            select(images.c.id)
+            .where(images.c.created_ms < bindparam("before_ms"), ~exists().where(versions.c.image_id == images.c.id))
+            .limit(bindparam("limit"))
+        )
+        self._prune_images = delete(images).where(images.c.id.in_(unused))
+        self._old_builds = _old_builds()
+        self._drop_builds = delete(builds).where(builds.c.id.in_(these))
+        self._old_uploads = (
+            select(uploads.c.id, uploads.c.blob_id)
+            .where(uploads.c.created_ms < bindparam("before_ms"))
+            .order_by(uploads.c.created_ms)
+        )
+        self._sources = (
+            select(builds.c.source).where(builds.c.ended_ms.is_(None), _is_upload(builds.c.source)),
+            select(agents.c.source).where(agents.c.removed_ms.is_(None), _is_upload(agents.c.source)),
+        )
+        self._drop_uploads = delete(uploads).where(uploads.c.id.in_(these))
+        self._named = (
+            select(builds.c.log_id).where(builds.c.log_id.in_(these)),
+            select(uploads.c.blob_id).where(uploads.c.blob_id.in_(these)),
+        )
 
     def insert_build(self, tx: Tx, build: Build) -> None:
         """Add a build."""
@@ -60,3 +86,61 @@ class SqlImageStore:
     def upload(self, tx: Tx, upload_id: UploadId) -> Upload | None:
         """Return the upload of this id."""
         return self._uploads.get(tx, upload_id)
+
+    def prune_images(self, tx: Tx, *, before_ms: int, limit: int) -> int:
+        """Delete images made before *before_ms* that no version names, at most *limit*; return how many."""
+        return on(tx).execute(self._prune_images, {"before_ms": before_ms, "limit": limit}).rowcount
+
+    def prune_builds(self, tx: Tx, *, before_ms: int, keep: int, limit: int) -> Released:
+        """Delete old builds whose image is gone and that are not among the newest *keep* of a living agent."""
+        values = {"before_ms": before_ms, "others": keep - 1, "limit": limit}
+        old = on(tx).execute(self._old_builds, values).all()
+        if old:
+            on(tx).execute(self._drop_builds, {"ids": [id_ for id_, _ in old]})
+        return Released(count=len(old), logs=tuple(LogId(log_id) for _, log_id in old))
+
+    def prune_uploads(self, tx: Tx, *, before_ms: int, limit: int) -> Released:
+        """Delete old uploads that neither an unfinished build nor a living agent's next one is made from."""
+        old = on(tx).execute(self._old_uploads, {"before_ms": before_ms}).all()
+        if not old:
+            return Released(count=0)
+        sources = (source for query in self._sources for source in on(tx).execute(query).scalars())
+        needed = {json.loads(source).get("upload_id") for source in sources}
+        doomed = [(id_, blob_id) for id_, blob_id in old if id_ not in needed][:limit]
+        if doomed:
+            on(tx).execute(self._drop_uploads, {"ids": [id_ for id_, _ in doomed]})
+        return Released(count=len(doomed), blobs=tuple(BlobId(blob_id) for _, blob_id in doomed))
+
+    def named(self, tx: Tx, files: Collection[str]) -> set[str]:
+        """Return those of the logs and blobs *files* that a build or an upload names."""
+        return {name for query in self._named for name in on(tx).execute(query, {"ids": list(files)}).scalars()}
+
+
+def _is_upload(source: ColumnElement[str]) -> ColumnElement[bool]:
+    """Build the condition that drops most of the sources that are no uploads; what is left is looked into."""
+    return source.like('%"upload_id"%')
+
+
+def _old_builds() -> Select[Any, Any]:
+    """Build the query for the builds that may go: ids and logs."""
+    newer = builds.alias("newer")
+    living = exists().where(agents.c.id == builds.c.agent_id, agents.c.removed_ms.is_(None))
+    shown = exists().where(agents.c.build_id == builds.c.id, agents.c.id == builds.c.agent_id)
+    followed = exists(
+        select(newer.c.id)
+        .where(newer.c.agent_id == builds.c.agent_id, newer.c.id > builds.c.id)
+        .order_by(newer.c.id)
+        .offset(bindparam("others"))
+        .limit(1)
+    )
+    return (
+        select(builds.c.id, builds.c.log_id)
+        .where(
+            text(ENDED),
+            builds.c.ended_ms < bindparam("before_ms"),
+            ~exists().where(images.c.id == builds.c.image_id),
+            or_(~living, followed & ~shown),
+        )
+        .order_by(builds.c.ended_ms)
+        .limit(bindparam("limit"))
+    )

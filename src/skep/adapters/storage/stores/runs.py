@@ -1,12 +1,16 @@
 """Rows of runs, attempts, events and artifacts."""
 
-from sqlalchemy import bindparam, delete, func, insert, select, text
+from collections.abc import Collection
+from typing import Any
+
+from sqlalchemy import BindParameter, bindparam, delete, func, insert, select, text
 from sqlalchemy.sql.dml import ReturningInsert
 
 from skep.adapters.storage.mapper import Mapper, dumps, on
-from skep.adapters.storage.tables import AWAITING, UNFINISHED, artifacts, attempts, run_events, runs
+from skep.adapters.storage.tables import AWAITING, ENDED, UNFINISHED, artifacts, attempts, run_events, runs
 from skep.kernel.database import Tx
 from skep.kernel.paging import Page, PageQuery
+from skep.product.blobs.model import BlobId, LogId, Released
 from skep.product.runs.model import Artifact, Attempt, AttemptId, Run, RunEvent, RunId
 
 
@@ -32,6 +36,23 @@ class SqlRunStore:
         self._append = _append_statement()
         self._clear_artifacts = delete(artifacts).where(artifacts.c.run_id == bindparam("run"))
         self._artifacts_of = self._artifacts.by("run_id").order_by(artifacts.c.path)
+        self._old = (
+            select(runs.c.id)
+            .where(text(ENDED), runs.c.ended_ms < bindparam("before_ms"))
+            .order_by(runs.c.ended_ms)
+            .limit(bindparam("limit"))
+        )
+        these: BindParameter[Any] = bindparam("ids", expanding=True)
+        self._logs_of = select(attempts.c.log_id).where(attempts.c.run_id.in_(these))
+        self._blobs_of = select(artifacts.c.blob_id).where(artifacts.c.run_id.in_(these))
+        self._drop = (
+            *(delete(table).where(table.c.run_id.in_(these)) for table in (artifacts, run_events, attempts)),
+            delete(runs).where(runs.c.id.in_(these)),
+        )
+        self._named = (
+            select(attempts.c.log_id).where(attempts.c.log_id.in_(these)),
+            select(artifacts.c.blob_id).where(artifacts.c.blob_id.in_(these)),
+        )
 
     def insert(self, tx: Tx, run: Run) -> None:
         """Add a run."""
@@ -95,6 +116,19 @@ class SqlRunStore:
     def artifacts(self, tx: Tx, run_id: RunId) -> list[Artifact]:
         """List the run's artifacts by path."""
         return self._artifacts.all(tx, self._artifacts_of, {"run_id": run_id})
+
+    def prune(self, tx: Tx, *, before_ms: int, limit: int) -> Released:
+        """Delete runs that ended before *before_ms*, oldest first, at most *limit*, with all that belongs to them."""
+        ids = list(on(tx).execute(self._old, {"before_ms": before_ms, "limit": limit}).scalars())
+        logs = on(tx).execute(self._logs_of, {"ids": ids}).scalars().all()
+        blobs = on(tx).execute(self._blobs_of, {"ids": ids}).scalars().all()
+        for statement in self._drop if ids else ():
+            on(tx).execute(statement, {"ids": ids})
+        return Released(count=len(ids), logs=tuple(map(LogId, logs)), blobs=tuple(map(BlobId, blobs)))
+
+    def named(self, tx: Tx, files: Collection[str]) -> set[str]:
+        """Return those of the logs and blobs *files* that an attempt or an artifact names."""
+        return {name for query in self._named for name in on(tx).execute(query, {"ids": list(files)}).scalars()}
 
 
 def _append_statement() -> ReturningInsert[int]:

@@ -21,7 +21,7 @@ from sqlalchemy import (
 from skep.adapters.storage.claim import claim_statement
 from skep.adapters.storage.dialect import Dialect, insert_new
 from skep.adapters.storage.mapper import Mapper, on
-from skep.adapters.storage.tables import DONE, LEASED, LIVE, QUEUED, work
+from skep.adapters.storage.tables import DEAD, DONE, LEASED, LIVE, QUEUED, work
 from skep.kernel.database import Tx
 from skep.kernel.errors import FencedError
 from skep.product.work.model import Lease, NewWork, WorkId, WorkItem, WorkState
@@ -86,13 +86,17 @@ class SqlWorkStore:
             .values(state=_QUEUED, owner="", lease_until_ms=0)
         )
         self._counts = select(c.state, func.count()).group_by(c.state)
-        old = (
-            select(c.id)
-            .where(text(DONE), c.ended_ms < bindparam("before_ms"))
-            .order_by(c.ended_ms)
-            .limit(bindparam("limit"))
+        self._prune, self._prune_dead = (
+            delete(work).where(
+                c.id.in_(
+                    select(c.id)
+                    .where(text(over), c.ended_ms < bindparam("before_ms"))
+                    .order_by(c.ended_ms)
+                    .limit(bindparam("limit"))
+                )
+            )
+            for over in (DONE, DEAD)
         )
-        self._prune = delete(work).where(c.id.in_(old))
 
     def enqueue(self, tx: Tx, work: NewWork) -> None:
         """Add a piece of work; a live one of the same (kind, ref) is left as it is."""
@@ -196,6 +200,10 @@ class SqlWorkStore:
         if self._ours:
             values["now_ms"] = self._now_ms()
         return values
+
+    def prune_dead(self, tx: Tx, *, before_ms: int, limit: int) -> int:
+        """Delete items that were given up on before *before_ms*, at most *limit*; return how many."""
+        return on(tx).execute(self._prune_dead, {"before_ms": before_ms, "limit": limit}).rowcount
 
 
 def _held(lease: Lease) -> dict[str, Any]:

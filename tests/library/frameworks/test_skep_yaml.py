@@ -1,0 +1,216 @@
+"""What a source says of itself in skep.yaml, and what it is told when that is wrong."""
+
+import time
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from skep.kernel.errors import InvalidError
+from skep.library.frameworks import load
+from skep.library.frameworks.skep_yaml import SkepYaml
+from skep.product.agents.model import AgentLimits, Resources
+from skep.product.images.model import Install, Recognised, SourceListing
+from skep.product.images.plan import recognise
+
+FULL = """\
+command: python -m "my bees" --fast
+inputs:
+  topic: string
+  count: integer
+env: {MODE: fast, PORT: 8080, DAY: 2026-01-31}
+secrets: [API_KEY]
+resources: {cpus: 0.5, memory_mb: 256, disk_mb: 64, pids: 32, timeout_s: 60}
+"""
+
+
+def source(text: str, **texts: str) -> SourceListing:
+    """Make a listing of skep.yaml and other files; `__` stands for a dot in the name."""
+    named = {"skep.yaml": text} | {name.replace("__", "."): other for name, other in texts.items()}
+    return SourceListing(files={name: len(other) for name, other in named.items()}, texts=named, digest="0" * 64)
+
+
+def found(text: str, command: tuple[str, ...] = (), **texts: str) -> Recognised:
+    """Recognise as a build does."""
+    return recognise(source(text, **texts), load([]), command)
+
+
+def refused(text: str) -> str:
+    """Return what the author of a wrong file is told."""
+    with pytest.raises(InvalidError) as caught:
+        found(text, main__py="")
+    assert caught.value.code == "skep_yaml_invalid"
+    return caught.value.message
+
+
+def test_every_key() -> None:
+    """All that a file can say goes over what is recognised; the rest stays; which keys spoke is told."""
+    assert found(FULL, main__py="", requirements__txt="bees\n") == Recognised(
+        framework="python",
+        evidence=("main.py", "requirements.txt", "skep.yaml: command, inputs, env, secrets, resources"),
+        command=("python", "-m", "my bees", "--fast"),
+        install=Install.REQUIREMENTS,
+        inputs_schema={
+            "type": "object",
+            "properties": {"topic": {"type": "string"}, "count": {"type": "integer"}},
+            "required": ["topic", "count"],
+            "additionalProperties": False,
+        },
+        env={"MODE": "fast", "PORT": "8080", "DAY": "2026-01-31"},
+        secrets=("API_KEY",),
+        resources=Resources(cpus=0.5, memory_mb=256, disk_mb=64, pids=32, timeout_s=60),
+    )
+
+
+def test_what_it_does_not_say_is_recognised() -> None:
+    """A file without a command leaves the framework's."""
+    made = found("env: {A: b}", main__py="")
+    assert (made.command, made.env, made.inputs_schema) == (("python3", "main.py"), {"A": "b"}, None)
+
+
+@pytest.mark.parametrize("text", ["", "# nothing\n", "{}", "---\n"])
+def test_an_empty_file_says_nothing(text: str) -> None:
+    """As if it were not there."""
+    assert found(text, main__py="").evidence == ("main.py",)
+
+
+def test_its_command_alone_is_enough() -> None:
+    """Where no framework knows the source; what to install is still found, and a Python that is there is called."""
+    made = found("command: [python, bees.py, 7]", bees__py="")
+    assert (made.framework, made.command, made.install) == ("command", ("python3", "bees.py", "7"), Install.NOTHING)
+    assert found("command: python bees.py", requirements__txt="a").command == ("python", "bees.py")
+    assert found("command: python bees.py", requirements__txt="a").install is Install.REQUIREMENTS
+    with pytest.raises(InvalidError) as caught:
+        found("env: {A: b}")
+    assert caught.value.code == "nothing_recognised"
+    assert "skep.yaml" in caught.value.message
+
+
+def test_the_owners_command_goes_over_all() -> None:
+    """The rest of the file counts all the same."""
+    made = found(FULL, ("sh", "run.sh"), main__py="")
+    assert (made.command, made.secrets) == (("sh", "run.sh"), ("API_KEY",))
+    assert made.evidence[-1] == "command"
+    assert found("env: {A: b}", ("sh", "run.sh")).env == {"A": "b"}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{type: object, properties: {n: {type: integer}}}",
+        "{properties: {type: {type: string}}}",
+        "{$ref: '#/$defs/a', $defs: {a: {type: object}}}",
+        "{}",
+    ],
+)
+def test_inputs_as_a_schema(text: str) -> None:
+    """A JSON Schema is taken as it is."""
+    schema = found(f"inputs: {text}", main__py="").inputs_schema
+    assert schema is not None
+    assert "additionalProperties" not in schema
+
+
+def test_an_input_may_be_called_type() -> None:
+    """One word of a schema alone does not make one."""
+    schema = found("inputs: {type: string}", main__py="").inputs_schema
+    assert schema is not None
+    assert schema["required"] == ["type"]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("comand: x", "line 1, column 1: unknown key `comand`; expected one of command, inputs, env"),
+        ("env: {A: b}\nname: x", "line 2, column 1: unknown key `name`"),
+        ("- a", "line 1, column 1: the file is a list; expected a mapping"),
+        ("command: 7", "line 1, column 10: `command` is a number; expected a text; put it in quotes"),
+        ("command: []", "line 1, column 10: `command` is empty"),
+        ("command: [a, [b]]", "line 1, column 14: an argument of `command` is a list; expected a text"),
+        ("command: 'a \"b'", "line 1, column 10: `command` cannot be split into arguments: No closing quotation"),
+        ("inputs: [a]", "line 1, column 9: `inputs` is a list; expected a mapping"),
+        ("inputs: {topic: strng}", "column 17: `strng` is no type of an input; expected one of string, integer"),
+        ("inputs: {properties: 7}", "line 1, column 9: `inputs_schema`"),
+        ("inputs: {properties: {a: {enum: [.inf]}}}", "JSON has no such thing"),
+        ("env:\n  A: yes", "line 2, column 6: the variable `A` is true or false; expected a text; put it in quotes"),
+        ("env: {A:}", "line 1, column 9: the variable `A` is nothing; expected a text."),
+        ("env: {SKEP_RUN_ID: x}", "line 1, column 7: `env.SKEP_RUN_ID` is set by Skep"),
+        ("env: {a-b: x}", "line 1, column 7: `env.a-b` is no name of an environment variable"),
+        ("secrets: API_KEY", "line 1, column 10: `secrets` is a text; expected a list"),
+        ("secrets: ['../x']", "line 1, column 10: `secrets` '../x' is no name of a secret"),
+        ("resources: {ram: 1}", "column 13: unknown key `ram` in `resources`; expected one of cpus, memory_mb"),
+        ("resources: {pids: 1.5}", "column 19: `resources.pids` is a number; expected a whole number"),
+        ("resources: {cpus: many}", "column 19: `resources.cpus` is a text; expected a number"),
+        ("resources: {memory_mb: 99999999}", "line 1, column 24: `resources.memory_mb` must be 32 to 16384"),
+        ("env: {A: a, A: b}", "line 1, column 13: the key `A` stands twice in `env`"),
+        ("env: {[a]: b}", "line 1, column 7: a key of `env` is a list"),
+        ("env: {A: &x b, B: *x}", "line 1, column 19: aliases (`*name`) are not taken"),
+        ("env: {A: !!python/object:os.system b}", "line 1, column 10: the variable `A` is of the type"),
+        ("command: !!python/object/apply:os.system [id]", "line 1, column 10"),
+        ("command: x\n---\ncommand: y", "line 2, column 1: expected a single document"),
+        ("env: {A: b", "line 1, column 11: while parsing a flow mapping"),
+        ("\tcommand: x", "line 1, column 1: while scanning"),
+        ("command: x\nenv: {A: \x07}", "line 2, column 10: a character that YAML does not take"),
+        ("inputs: " + "[" * 60, "nested more than 30 deep"),
+        ("#" * 70_000, "larger than 65536 characters"),
+        ("resources: {pids: " + "9" * 5000 + "}", "line 1, column 19: this is no int that can be read"),
+    ],
+)
+def test_wrong_files(text: str, said: str) -> None:
+    """Each is refused at its place, with what is expected."""
+    assert said in refused(text)
+
+
+def test_a_file_whose_text_did_not_come() -> None:
+    """A link, or one that is too large to be listed with its text, is no file to build by."""
+    listing = SourceListing(files={"skep.yaml": 9, "main.py": 1}, texts={"main.py": ""}, digest="0" * 64)
+    with pytest.raises(InvalidError, match="too large, or no regular file"):
+        recognise(listing, load([]))
+
+
+def test_a_wrong_file_is_told_before_anything_else() -> None:
+    """Even when another file is wrong too."""
+    with pytest.raises(InvalidError) as caught:
+        found("x: 1", pyproject__toml="][")
+    assert caught.value.code == "skep_yaml_invalid"
+
+
+def test_the_operators_limits_hold() -> None:
+    """A source cannot ask for more than an owner could."""
+    with pytest.raises(InvalidError, match=r"resources\.cpus"):
+        SkepYaml(AgentLimits(max_cpus=2)).recognise(source("resources: {cpus: 3}"))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a: &a [x]\nb: &b [*a, *a]\n" * 100,
+        "[" * 65_000,
+        "- " * 32_000,
+        "? " * 32_000,
+        "{a: " * 16_000,
+        '"' + "a " * 32_000,
+        "!" * 65_000,
+        "&" * 65_000,
+        "a:\n" * 20_000,
+        "k: |\n" + " x\n" * 20_000,
+    ],
+    ids=["aliases", "lists", "dashes", "keys", "maps", "quote", "tags", "anchors", "twice", "block"],
+)
+def test_a_bomb_costs_little(text: str) -> None:
+    """However it is written, a file of the largest size is judged in a moment."""
+    began = time.process_time()
+    refused(text)
+    assert time.process_time() - began < 5
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.text(max_size=60) | st.text(alphabet="command:inputsev{}[],&*!|>-'\" \n\t#?%0", max_size=80))
+def test_any_text_ends_in_a_value_or_in_words(text: str) -> None:
+    """Nothing else comes out, whatever goes in."""
+    try:
+        found(text, main__py="")
+    except InvalidError as error:
+        told = (error.code, error.message.split(",")[0])
+    else:
+        told = ("skep_yaml_invalid", "skep.yaml")
+    assert told == ("skep_yaml_invalid", "skep.yaml")
