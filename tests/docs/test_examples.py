@@ -17,6 +17,7 @@ import tomllib
 from dataclasses import dataclass, field
 
 import pytest
+import yaml
 from documentation import ROOT, pages
 
 from skep.testing.installation import installation
@@ -29,6 +30,7 @@ _READERS = {
     "json": json.loads,
     "python": lambda text: compile(text, "example", "exec", dont_inherit=True),
     "toml": tomllib.loads,
+    "yaml": yaml.safe_load,
 }
 
 

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skep.product.agents.effective import effective, wanted_secrets
+from skep.product.agents.effective import asked_for, effective
 from skep.product.agents.model import AgentConfig, Resources
 from skep.product.images.model import Install, Recognised
 
@@ -21,18 +21,17 @@ BARE = Recognised(framework="python", evidence=(), command=("python3", "main.py"
 
 
 def test_without_an_owners_word_the_sources_counts() -> None:
-    """Every key of it."""
+    """Every key of it but the secrets: these an owner grants."""
     assert effective(AgentConfig(), SOURCE) == AgentConfig(
         command=SOURCE.command,
         env=SOURCE.env,
-        secrets=SOURCE.secrets,
         resources=SOURCE.resources,
         inputs_schema=SOURCE.inputs_schema,
     )
 
 
 def test_the_owners_word_goes_over_it() -> None:
-    """Key by key: what the owner did not say stays the source's; secrets come from both."""
+    """Key by key: what the owner did not say stays the source's; secrets are the owner's alone."""
     owner = AgentConfig(
         command=("sh",),
         env={"MODE": "fast"},
@@ -46,14 +45,14 @@ def test_the_owners_word_goes_over_it() -> None:
     assert effective(owner, SOURCE) == AgentConfig(
         command=("sh",),
         env={"MODE": "fast", "ONLY": "source"},
-        secrets=("MINE", "API_KEY", "OTHER"),
+        secrets=("MINE", "API_KEY"),
         env_from_secret={"KEY": "MINE"},
         resources=Resources(cpus=1, memory_mb=64, timeout_s=9),
         inputs_schema={"type": "object", "required": ["topic"]},
         egress=("api.example",),
         max_attempts=3,
     )
-    assert wanted_secrets(owner, SOURCE) == ("OTHER",)
+    assert asked_for(owner, SOURCE) == ("OTHER",)
 
 
 @given(st.dictionaries(st.text(max_size=3), st.text(max_size=3)), st.tuples() | st.tuples(st.text(min_size=1)))

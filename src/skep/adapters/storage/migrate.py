@@ -4,7 +4,7 @@ Alembic is imported only where there is something to migrate: it takes a tenth o
 """
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 from sqlalchemy import Connection, Engine, inspect, text
 
@@ -12,9 +12,6 @@ from skep.adapters.storage.dialect import Dialect
 from skep.adapters.storage.errors import translated
 from skep.adapters.storage.tables import SCHEMA
 from skep.kernel.errors import ConflictError
-
-if TYPE_CHECKING:
-    from alembic.config import Config
 
 _FOLDER = Path(__file__).parent / "migrations"
 #: Any number, the same in all versions: the lock under which PostgreSQL lets one server migrate.
@@ -71,8 +68,8 @@ def _upgrade(connection: Connection) -> None:
         ) from exc
 
 
-def config(connection: Connection) -> "Config":
-    """Return Alembic's configuration for working on *connection*."""
+def config(connection: Connection) -> Any:
+    """Return Alembic's `Config` for working on *connection*."""
     from alembic.config import Config  # noqa: PLC0415  see above
 
     made = Config()

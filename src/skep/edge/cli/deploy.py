@@ -149,6 +149,10 @@ def _report(agent: AgentView, build: BuildView | None, *, as_json: bool) -> None
     framework = build.recognised.framework if build is not None and build.recognised else None
     row = (agent.name, agent.status, version, framework, _took(build), agent.id)
     screen.table(("agent", "status", "version", "framework", "built in", "id"), [row], empty="")
+    asked = build.recognised.secrets if build is not None and build.recognised else []
+    if missing := [name for name in asked if name not in agent.secrets]:
+        granting = " ".join(f"--secret {name}" for name in missing)
+        screen.say(f"skep.yaml asks for secrets that the agent is not given; to grant them: {granting}", style="yellow")
     screen.say()
     screen.say(f"next: {next_command(agent, built=build is not None)}", style="bold")
 

@@ -10,21 +10,21 @@ def effective(config: AgentConfig, recognised: Recognised) -> AgentConfig:
     """Return *config* with what *recognised* adds to it.
 
     Command and inputs' schema: the owner's, else the source's. Environment and resources: one by one, the owner's
-    first. Secrets: the owner's and the source's. A variable that the owner fills from a secret is the owner's.
+    first. A variable that the owner fills from a secret is the owner's. Secrets are the owner's alone: a source may ask
+    for some (`asked_for`), but who can push to a repository must not thereby read what the project knows.
     """
     env = {name: value for name, value in recognised.env.items() if name not in config.env_from_secret}
     return replace(
         config,
         command=config.command or recognised.command,
         env={**env, **config.env},
-        secrets=(*config.secrets, *wanted_secrets(config, recognised)),
         resources=_resources(config.resources, recognised.resources),
         inputs_schema=recognised.inputs_schema if config.inputs_schema is None else config.inputs_schema,
     )
 
 
-def wanted_secrets(config: AgentConfig, recognised: Recognised) -> tuple[str, ...]:
-    """Return the secrets that the source asks for and the owner did not name."""
+def asked_for(config: AgentConfig, recognised: Recognised) -> tuple[str, ...]:
+    """Return the secrets that the source asks for and the owner did not grant."""
     return tuple(name for name in recognised.secrets if name not in config.secrets)
 
 

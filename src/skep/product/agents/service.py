@@ -10,7 +10,7 @@ from skep.kernel.ids import IdSource, has_prefix
 from skep.kernel.paging import Page, PageQuery
 from skep.product.access.model import Principal, Scope
 from skep.product.access.service import AccessService, require
-from skep.product.agents.effective import effective, wanted_secrets
+from skep.product.agents.effective import effective
 from skep.product.agents.machine import (
     changed,
     check_config,
@@ -249,8 +249,6 @@ class AgentService:
     def _next_version(self, tx: Tx, agent: Agent, image_id: ImageId, image: Image | None) -> Agent:
         now_ms = to_ms(self._clock.now())
         config = agent.config if image is None else effective(agent.config, image.recognised)
-        if image is not None and (wanted := wanted_secrets(agent.config, image.recognised)):
-            self._access.record(tx, None, "agent.secrets_from_source", agent.id, name=agent.name, secrets=list(wanted))
         version = Version(
             id=VersionId(self._ids.new("ver", now_ms)),
             agent_id=agent.id,
