@@ -44,6 +44,7 @@ from skep.product.agents.options import agent_limits
 from skep.product.agents.ports import VersionListener
 from skep.product.agents.retention import VersionRetention
 from skep.product.agents.service import AgentService
+from skep.product.blobs.space import Space
 from skep.product.blobs.sweep import Files, Sweep
 from skep.product.gateway.resolver import SystemResolver
 from skep.product.images import builder as builds
@@ -153,6 +154,10 @@ async def _assemble(settings: Settings, db: SqlDatabase, hub: Hub, redactor: log
         ids=ids,
         hub=hub,
         options=options,
+        space=Space(
+            free_bytes=lambda: shutil.disk_usage(settings.state_dir).free,
+            least_bytes=settings.min_free_disk_mb * MIB,
+        ),
     )
     agents = AgentService(
         db,
@@ -180,7 +185,8 @@ async def _assemble(settings: Settings, db: SqlDatabase, hub: Hub, redactor: log
         ids=ids,
         node_id=node_id,
     )
-    jobs = JobExecutor(records, driver, run_logs, blobs, secrets, limits)
+    restarted_ms = started.node.started_ms if started.rebooted else 0
+    jobs = JobExecutor(records, driver, run_logs, blobs, secrets, limits, restarted_ms)
     executors: dict[Kind, Executor] = {Kind.JOB: jobs}
     queue = RunQueue(db, stores.runs, stores.agents, stores.images, work, stores.work, hub, clock, executors)
     runs = RunService(
@@ -225,7 +231,7 @@ async def _assemble(settings: Settings, db: SqlDatabase, hub: Hub, redactor: log
         sandboxes=sandboxes,
         state_dir=settings.state_dir,
         min_free_bytes=settings.min_free_disk_mb * MIB,
-        check_database=lambda: _check_database(db),
+        check_database=lambda: _check_database(db, stores),
     )
     files = Files(logs=run_logs, blobs=blobs)
     layers = LayerRetention(db, stores.images, driver, shelf, clock, node_id=node_id)
@@ -378,8 +384,8 @@ def _retention(
     }
 
 
-async def _check_database(db: SqlDatabase) -> str:
-    await db.write(lambda _: None)
+async def _check_database(db: SqlDatabase, stores: Stores) -> str:
+    await db.write(stores.nodes.all)  # a transaction without a statement never comes to the server
     return f"{db.dialect} answers"
 
 

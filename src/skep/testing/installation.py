@@ -127,7 +127,9 @@ def _wait_for_start(made: Installation) -> None:
     def started() -> bool:
         if made.launcher.poll() is not None:
             raise AssertionError(f"skep up ended with {made.launcher.returncode}:\n{made.log_file.read_text()[-4000:]}")
-        return address.exists() and bool(made.settings.admin_token_file.read_text().strip())
+        # A launcher that was killed has left its address.
+        mine = address.exists() and json.loads(address.read_text())["pid"] == made.pid("launcher")
+        return mine and bool(made.settings.admin_token_file.read_text().strip())
 
     until_sync(started, timeout_s=60, what="skep up to write its address")
     made.url = str(json.loads(address.read_text())["url"])

@@ -34,7 +34,13 @@ class PostgresServer:
     PostgreSQL refuses to run as root; started by root it runs as nobody.
     """
 
-    def __init__(self, *, durable: bool = False) -> None:
+    def __init__(self, *, durable: bool = False, for_all: bool = False) -> None:
+        """Prepare a server.
+
+        Args:
+            durable: its data outlive a crash of the machine.
+            for_all: other users of the machine can connect, too.
+        """
         programs = _installed()
         # In memory a copy of the template takes 20 ms, on a busy disk 200.
         quick = None if durable or not _MEMORY.is_dir() else _MEMORY
@@ -45,6 +51,7 @@ class PostgresServer:
         if os.geteuid() == 0:
             nobody = pwd.getpwnam("nobody")
             os.chown(self._folder, nobody.pw_uid, nobody.pw_gid)
+            self._folder.chmod(0o711 if for_all else 0o700)
             self._prefix += ["--reuid", str(nobody.pw_uid), "--regid", str(nobody.pw_gid), "--clear-groups"]
         self._bin = self._reachable(programs)
 

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from pydantic import SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from skep.edge.cli.launch import pids
 from skep.edge.client import SkepClient
 from skep.kernel.errors import UnauthenticatedError, UnavailableError
 from skep.kernel.secret import Secret
@@ -83,14 +84,20 @@ def _local() -> tuple[Path, dict[str, Any]]:
 
 
 def server_json(folder: Path) -> dict[str, Any] | None:
-    """Read what the launcher wrote; a file that is not root's was not written by it."""
+    """Read what the launcher wrote; a file that is not root's was not written by it.
+
+    What a launcher left that was killed does not count: by now the port may be somebody's who wants the token.
+    """
     path = folder / "server.json"
     try:
         if path.stat().st_uid != 0:
             return None
-        return dict(json.loads(path.read_text()))
+        about = dict(json.loads(path.read_text()))
     except (OSError, ValueError):
         return None
+    launcher = pids.read(f"{about.get('run_dir', '')}/launcher")
+    others_are_hidden = not Path("/proc/1/stat").exists()
+    return about if launcher is not None and (launcher.alive or others_are_hidden) else None
 
 
 def _read_token(folder: Path) -> str:

@@ -121,7 +121,10 @@ class Builder:
             await log.say(f"The attempt was lost: {error}.")
             # Before the work is given back: whoever takes it up finds nothing.
             await self._remove_sandbox(build.sandbox_id)
-            await self._records.retry(build, lease, str(error))
+            if build.attempt >= self._options.max_attempts:
+                await self._records.fail(build.id, lease, failures.interrupted(build.attempt, str(error)))
+            else:
+                await self._records.retry(build, lease, str(error))
         else:
             if made is None:
                 # Its processes end before the row says so.

@@ -57,11 +57,11 @@ def out_of_memory(memory_mb: int) -> Failure:
     )
 
 
-def interrupted(attempts: int) -> Failure:
-    """Say that the build was lost again and again."""
+def interrupted(attempts: int, why: str = "") -> Failure:
+    """Say that the build was lost again and again, and *why* the last time."""
     return Failure(
         code="build_lost",
-        message=f"The build was interrupted {attempts} times.",
+        message=f"The build was interrupted {attempts} times{f', the last time because: {why}' if why else ''}.",
         hint="Build again; if it happens again, look at the server's log.",
     )
 

@@ -14,6 +14,7 @@ from skep.product.access.model import Principal, Scope
 from skep.product.access.service import require
 from skep.product.blobs.model import BlobId, LogFrame, LogId
 from skep.product.blobs.ports import BlobStore, LogStore
+from skep.product.blobs.space import Space
 from skep.product.images import machine, sources
 from skep.product.images.builder import KIND
 from skep.product.images.model import (
@@ -54,6 +55,7 @@ class ImageService:
         ids: IdSource,
         hub: Hub,
         options: BuildOptions,
+        space: Space | None = None,
     ) -> None:
         self._db = db
         self._store = store
@@ -67,6 +69,7 @@ class ImageService:
         self._ids = ids
         self._hub = hub
         self._options = options
+        self._space = space or Space()
 
     async def upload(
         self, principal: Principal, data: AsyncIterator[bytes], also: Also[Upload] | None = None
@@ -75,8 +78,10 @@ class ImageService:
 
         Raises:
             TooLargeError: it is larger than the operator allows.
+            UnavailableError: `disk_full`; nothing was accepted.
         """
         require(principal, Scope.OPERATE)
+        self._space.require("no new uploads are taken")
         now_ms = to_ms(self._clock.now())
         blob_id = BlobId(self._ids.new("blb", now_ms))
         blob = await self._blobs.put(blob_id, data, limit=self._options.upload_limit_mb * MIB)
@@ -107,8 +112,10 @@ class ImageService:
         Raises:
             InvalidError: the source can never be built.
             NotFoundError: the upload is not there.
+            UnavailableError: `disk_full`; nothing was accepted.
         """
         self.check(source)
+        self._space.require("no new builds are taken")
         if isinstance(source, UploadSource):
             self._require_upload(tx, project_id, source)
         now_ms = to_ms(self._clock.now())

@@ -84,6 +84,7 @@ class JobExecutor:
         blobs: BlobStore,
         secrets: SecretService,
         limits: RunLimits,
+        restarted_ms: int = 0,
     ) -> None:
         self._records = records
         self._driver = driver
@@ -91,6 +92,8 @@ class JobExecutor:
         self._blobs = blobs
         self._secrets = secrets
         self._limits = limits
+        #: When this server's life began, if the machine was restarted before it; else 0.
+        self._restarted_ms = restarted_ms
         self._live: dict[RunId, asyncio.Event] = {}
 
     async def execute(self, run: Run, lease: Lease) -> None:
@@ -257,6 +260,8 @@ class JobExecutor:
 
     async def _lose(self, job: _Job, state: State, attempt: Attempt, why: str, handle: Handle | None = None) -> bool:
         maybe_started = attempt.phase is not AttemptPhase.INTENDED and job.untouched != attempt.id
+        if attempt.created_ms < self._restarted_ms:
+            why = "the machine was restarted"
         await self._logs.close(attempt.log_id)
         end = lost_exit(why, maybe_started=maybe_started)
         await self._records.lost(
