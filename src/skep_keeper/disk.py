@@ -47,8 +47,8 @@ class Disk:
 
 
 def reserve(spec: Spec) -> int:
-    """Return how many bytes are kept back for the supervisor."""
-    return _whole_blocks(min(spec.output_bytes * _KEPT_OUTPUTS, 256 * _MIB) + _MIB)
+    """Return how many bytes are kept back for the supervisor: never more than half, which the file system refuses."""
+    return _whole_blocks(min(spec.output_bytes * _KEPT_OUTPUTS + _MIB, 257 * _MIB, spec.disk_bytes))
 
 
 def image_bytes(spec: Spec) -> int:

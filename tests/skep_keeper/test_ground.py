@@ -1,5 +1,6 @@
 """What sandboxes stand on: base tree, ranges of ids, disks, trusted folders."""
 
+import dataclasses
 import os
 
 import pytest
@@ -104,6 +105,15 @@ def test_a_disk_image_holds_what_is_promised_and_the_log():
         *("-E", "nodiscard,lazy_itable_init=1,root_owner=0:0", "-N", "68160", "-m", "0", "/x", "272640"),
     )
     assert disk.tune_argv("/sbin/tune2fs", "/x", 41 << 20) == ("/sbin/tune2fs", "-r", "10496", "/x")
+
+
+@pytest.mark.parametrize("disk_mib", [16, 17, 32, 64, 100])
+def test_a_small_disk_keeps_back_no_more_than_half(disk_mib):
+    """ext4 reserves at most half of its blocks: a sandbox whose disk is smaller than its log can be made, too."""
+    small = dataclasses.replace(SPEC, disk_bytes=disk_mib << 20, output_bytes=64 << 20)
+
+    assert disk.reserve(small) == disk_mib << 20
+    assert disk.image_bytes(small) == 2 * disk.reserve(small)
 
 
 def test_the_highest_layer_is_named_first():

@@ -51,6 +51,10 @@ _HOPELESS = (InvalidError, ForbiddenError, TooLargeError, ConflictError)
 _MAX_PAUSE_S = 5.0
 #: What a driver says of a sandbox that it made and that does not come to life: another one may.
 _STILLBORN = "sandbox_not_started"
+#: What it says when the machine failed to make one: perhaps only now, perhaps always.
+_UNMADE = "sandbox_not_made"
+#: How often an attempt's sandbox may fail to be made.
+_MAKING_TRIES = 8
 #: How often a living sandbox may fail to hand out what its agent left, whose folders may be made to be too much for it.
 _KEEPING_TRIES = 5
 
@@ -69,6 +73,8 @@ class _Job:
     overdue: str = ""
     #: The attempt whose output this process has copied to its end.
     copied: str = ""
+    #: How often its sandbox could not be made.
+    unmade: int = 0
     #: How often its living sandbox has failed to hand out what its agent left.
     unkept: int = 0
 
@@ -159,7 +165,8 @@ class JobExecutor:
         except (NotFoundError, *_HOPELESS) as error:
             return await self._refuse(job, attempt, error, None)
         except UnavailableError as error:
-            if error.code != _STILLBORN:
+            job.unmade += error.code == _UNMADE
+            if error.code != _STILLBORN and job.unmade < _MAKING_TRIES:
                 raise
             made = {handle.id: handle for handle in await self._driver.recover()}
             return await self._lose(job, state, attempt, error.message, made.get(attempt.sandbox_id))

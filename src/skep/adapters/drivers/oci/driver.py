@@ -13,7 +13,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from skep.adapters.drivers.oci.keeper import KeeperClient
+from skep.adapters.drivers.oci.keeper import KEEPER_FAILED, KeeperClient
 from skep.adapters.supervisor.answers import SupervisorGone
 from skep.adapters.supervisor.client import SupervisorClient
 from skep.adapters.supervisor.spool import read_exit, read_records
@@ -65,7 +65,12 @@ class OciDriver:
 
     async def create(self, spec: SandboxSpec) -> Handle:
         """Have the sandbox made, and wait until its supervisor answers."""
-        handle = _handle(await self._keeper.create(spec))
+        try:
+            handle = _handle(await self._keeper.create(spec))
+        except UnavailableError as error:
+            if error.code != KEEPER_FAILED:
+                raise
+            raise UnavailableError(error.message, code="sandbox_not_made") from error
         try:
             await self._client(handle).hello()
         except SupervisorGone as error:

@@ -18,6 +18,8 @@ _IDLE = 8
 _AT_ONCE = 128
 _RETRY_S = 0.05
 
+#: The code of what the keeper itself did not expect.
+KEEPER_FAILED = "keeper_failed"
 _ERRORS: Mapping[str, tuple[type[SkepError], str]] = {
     "bad_request": (InvalidError, "sandbox_invalid"),
     "isolation_unavailable": (InvalidError, "isolation_unavailable"),
@@ -126,7 +128,7 @@ class KeeperClient:
     async def _descriptor(self, request: Mapping[str, Any]) -> int:
         _, descriptor = (await self._ask(request))[0]
         if descriptor is None:
-            raise UnavailableError("the keeper sent no descriptor", code="keeper_failed")
+            raise UnavailableError("the keeper sent no descriptor", code=KEEPER_FAILED)
         return descriptor
 
     async def _ask(self, request: Mapping[str, Any]) -> list[tuple[dict[str, Any], int | None]]:
@@ -195,7 +197,7 @@ def create_request(spec: SandboxSpec) -> dict[str, Any]:
 
 def error_from(code: str, message: str) -> SkepError:
     """Return the error that the keeper's *code* stands for."""
-    kind, ours = _ERRORS.get(code, (UnavailableError, "keeper_failed"))
+    kind, ours = _ERRORS.get(code, (UnavailableError, KEEPER_FAILED))
     return kind(message, code=ours)
 
 
