@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from skep.kernel.settings import Settings
+from skep.testing.keeper import clear
 from skep.testing.wait import until_sync
 
 
@@ -116,8 +117,12 @@ def installation(root: Path | None = None, **environment: str) -> Generator[Inst
         _wait_for_start(made)
         yield made
     finally:
+        keeper = _arguments(made.pid("keeper"))
         _stop(made)
         if root is None:
+            if keeper:
+                # Sandboxes outlive the installation by design; a test's must not outlive the test.
+                clear(settings.instance, settings.instance_run_dir, settings.keeper_dir, keeper, made.log_file)
             shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -144,3 +149,11 @@ def _stop(made: Installation) -> None:
     except subprocess.TimeoutExpired:
         made.launcher.kill()
         made.launcher.wait()
+
+
+def _arguments(pid: int | None) -> tuple[str, ...]:
+    """Return the command line of a process, empty when it is gone."""
+    try:
+        return tuple(Path(f"/proc/{pid}/cmdline").read_text().split("\0")[:-1])
+    except OSError:
+        return ()

@@ -62,6 +62,12 @@ class RunningKeeper:
         self.process = _start(self.argv, self.log_file)
         self.wait_ready()
 
+    def destroy_all(self) -> None:
+        """Have every sandbox destroyed, and what else a crash has left."""
+        for item in json.loads(request(self.socket, b'{"op":"list"}'))["items"]:
+            request(self.socket, json.dumps({"op": "destroy", "id": item["id"]}).encode())
+        request(self.socket, b'{"op":"sweep"}')
+
     def wait_ready(self) -> None:
         """Wait until it answers."""
 
@@ -111,6 +117,21 @@ def start_keeper(
         shutil.rmtree(folder)
 
 
+def clear(instance: str, run_dir: Path, store_dir: Path, argv: tuple[str, ...], log_file: Path) -> None:
+    """Remove the sandboxes of an installation that is stopped, by its keeper, started once more with *argv*."""
+    keeper = RunningKeeper(
+        instance=instance,
+        run_dir=run_dir,
+        store_dir=store_dir,
+        log_file=log_file,
+        argv=argv,
+        process=_start(argv, log_file),
+    )
+    keeper.wait_ready()
+    _clean(keeper)
+    shutil.rmtree(run_dir, ignore_errors=True)
+
+
 def request(path: Path, body: bytes) -> bytes:
     """Send one packet to a keeper and return the first packet of its answer; empty if it hung up."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as client:
@@ -131,9 +152,7 @@ def _clean(keeper: RunningKeeper) -> None:
         if keeper.process.poll() is not None and keeper.socket.exists():
             keeper.restart()
         if keeper.process.poll() is None:
-            for item in json.loads(request(keeper.socket, b'{"op":"list"}'))["items"]:
-                request(keeper.socket, json.dumps({"op": "destroy", "id": item["id"]}).encode())
-            request(keeper.socket, b'{"op":"sweep"}')
+            keeper.destroy_all()
             keeper.stop()
     finally:
         if keeper.process.poll() is None:
