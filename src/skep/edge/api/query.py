@@ -1,6 +1,5 @@
 """Arguments that listings share."""
 
-import re
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -10,9 +9,8 @@ from fastapi import Depends, Query
 
 from skep.kernel.clock import to_ms
 from skep.kernel.errors import InvalidError
+from skep.kernel.ids import is_id
 from skep.kernel.paging import MAX_LIMIT, PageQuery
-
-_CURSOR = re.compile(r"[A-Za-z0-9_.:=-]{1,200}")
 
 Limit = Annotated[int, Query(ge=1, le=MAX_LIMIT, description="At most this many items.")]
 Cursor = Annotated[str | None, Query(max_length=200, description="`next` of the page before.")]
@@ -35,7 +33,7 @@ def paging(states: type[StrEnum] | None = None) -> Any:
 def _page(
     limit: Limit = 50, cursor: Cursor = None, since: Moment = None, until: Moment = None, q: Search = None
 ) -> PageQuery:
-    if cursor is not None and _CURSOR.fullmatch(cursor) is None:
+    if cursor is not None and not is_id(cursor):
         raise InvalidError("The cursor is not one of ours.", fields={"cursor": "use `next` of the page before"})
     return PageQuery(limit=limit, cursor=cursor, since_ms=_ms(since), until_ms=_ms(until), q=q or None)
 
