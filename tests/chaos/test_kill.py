@@ -23,6 +23,7 @@ pytestmark = [pytest.mark.root]
 
 FINAL = ("succeeded", "failed", "cancelled", "timed_out", "lost")
 WANTED = 5
+MOST_ATTEMPTS = 10
 
 
 class Caller:
@@ -127,6 +128,8 @@ def _strike(skep: Installation, observer: Observer, hits: Counter[str], chance: 
     if chance.random() < 0.7:
         skep.wait_ready()
     ready_s = time.monotonic() - began
+    if chance.random() < 0.3:
+        _let_live(observer, patience_s=6)
     seldom = [phase for phase in PHASES if hits[phase] == min(hits[p] for p in PHASES) or hits[phase] < WANTED]
     patience = time.monotonic() + 3
     while time.monotonic() < patience and not any(observer.snapshot().counts[phase] for phase in seldom):
@@ -139,6 +142,15 @@ def _strike(skep: Installation, observer: Observer, hits: Counter[str], chance: 
         hits[phase] += bool(seen.counts[phase])
     waited_s = time.monotonic() - began
     return f"{waited_s:4.1f} s (ready after {ready_s:3.1f}) killed {' and '.join(victims)}: {seen}"
+
+
+def _let_live(observer: Observer, patience_s: float) -> None:
+    """Wait until some work is done, so that lives differ in length."""
+    done = "select count(*) as n from work where state = 'done'"
+    before = observer.rows(done)[0]["n"]
+    patience = time.monotonic() + patience_s
+    while time.monotonic() < patience and observer.rows(done)[0]["n"] == before:
+        pass
 
 
 def _check_runs(caller: Caller, observer: Observer, load: Load) -> None:
@@ -169,9 +181,13 @@ def _check_runs(caller: Caller, observer: Observer, load: Load) -> None:
 
 
 def _check_builds(caller: Caller, load: Load) -> None:
+    """A build may be given up, with the reason, when it was hit as often as one that brings the server down may be."""
     for build_id in load.builds:
         build = caller.get(f"/api/v1/builds/{build_id}")
-        assert build["status"] == "succeeded", (build["error"], build["attempt"], build)
+        if build["attempt"] < MOST_ATTEMPTS:
+            assert build["status"] == "succeeded", (build["error"], build)
+        else:
+            assert build["status"] == "succeeded" or build["error"]["code"] == "build_lost", (build["error"], build)
 
 
 def _kill_test(kills: int, least: int, wanted: int, seed: int) -> None:
