@@ -136,6 +136,7 @@ class Spool:
             if room > 0:
                 self._append(self._head, stream, data[:room])
                 data = data[room:]
+            self._note("output from here on is shown when the command ends, and of too much only the last part")
         self._append_tail(stream, data)
 
     def finish(self) -> None:
@@ -199,6 +200,6 @@ class Spool:
 
     def _note(self, text: str) -> None:
         try:  # noqa: SIM105  `contextlib` is not loaded
-            self._head.append(protocol.NOTE, text.encode())
+            self._head.append(protocol.NOTE, f"[skep: {text}]\n".encode())
         except OSError:
             pass

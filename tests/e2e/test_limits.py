@@ -104,6 +104,10 @@ def test_output_without_end_is_cut_in_the_middle(user, acting):
         lambda: len(user.get(f"/runs/{run_id}")["output"]["stdout"]) >= first_half, timeout_s=60, what="the first half"
     )
     assert user.get(f"/runs/{run_id}")["status"] == "running"
+    for event in user.stream(f"/runs/{run_id}/log"):
+        if event.data["stream"] == "system":
+            assert "is shown when the command ends" in event.data["text"]
+            break
 
     user.post(f"/runs/{run_id}/cancel")
 

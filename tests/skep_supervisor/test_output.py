@@ -56,7 +56,7 @@ async def test_output_comes_as_it_is_printed(client, command):
 
 
 async def test_more_than_the_limit_keeps_both_ends(client, run, command):
-    """Of 8 MiB with a limit of 1 MiB: the first half exactly, at least 7/8 of the last half, a true note."""
+    """Of 8 MiB with a limit of 1 MiB: the first half exactly, at least 7/8 of the last half, true notes."""
     printing = command("seq 1000000 1999999; echo last")
     exit_, out, _ = await run(printing)
 
@@ -68,7 +68,10 @@ async def test_more_than_the_limit_keeps_both_ends(client, run, command):
     assert out.startswith(head)
     assert out.endswith(b"1999999\nlast\n")
     assert 15 * MIB // 16 <= len(out) <= MIB
-    assert notes == [f"{total - len(out)} bytes of output were left out here"]
+    assert notes == [
+        "[skep: output from here on is shown when the command ends, and of too much only the last part]\n",
+        f"[skep: {total - len(out)} bytes of output were left out here]\n",
+    ]
 
 
 @pytest.mark.parametrize("supervisor", ["one user"], indirect=True)
