@@ -29,6 +29,8 @@ CANCEL_TOPIC = "work.cancel"
 
 _CLAIMS_AT_ONCE = 32
 _MAX_ERROR = 2000
+#: How long a handler that has given its item back may go on clearing up after it.
+_CLEARING_UP_S = 2.0
 
 
 @dataclass(slots=True, eq=False)
@@ -171,7 +173,8 @@ class WorkService:
         item = held.item
         try:
             if before is not None and before.task is not None:
-                # Our own lease ran out before it was renewed, and the item came back to us.
+                # The item came back to us: given back by a handler that still clears up, or by a lease that ran out.
+                await asyncio.wait([before.task], timeout=_CLEARING_UP_S)
                 before.task.cancel()
                 await asyncio.wait([before.task])
             await held.handler.run(item, held.lease)
