@@ -99,6 +99,17 @@ async def test_closed_means_closed(logs, hub):
             await store.append(FILE, "stdout", 0, b"2", 8)
 
 
+async def test_closed_by_many_at_once(logs):
+    """Whoever follows a log that is over may close it: they do not get in each other's way."""
+    for number in range(30):
+        name = f"log_{number:026}"
+        await logs.append(name, "stdout", 1, b"x", 0)
+
+        await asyncio.gather(*(logs.close(name) for _ in range(8)))
+
+        assert (await logs.position(name)).closed
+
+
 async def test_a_closed_log_without_frames(logs):
     """A log that was closed before anything came ends its followers at once."""
     await logs.close(FILE)

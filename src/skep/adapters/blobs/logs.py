@@ -145,6 +145,8 @@ class _Writer:
     def close(self) -> None:
         """Put the end frame unless it is there, and have everything on disk."""
         with self._lock:
+            if self._descriptor < 0:
+                return  # somebody else has closed it just now
             if not self.position.closed:
                 self._append(frames.pack(END, 0, self.position.source_offset, b""), self.position.source_offset, END)
             os.fsync(self._descriptor)
@@ -170,7 +172,8 @@ class _Writer:
         return self.position
 
     def _release(self) -> None:
-        os.close(self._descriptor)
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
         self._descriptor = -1
 
 
