@@ -105,10 +105,14 @@ class PostgresServer:
         """Return the folder of programs, or a copy of it where the other user cannot come to it."""
         self._bin = folder
         try:
-            self._run("postgres", "--version")
-        except subprocess.CalledProcessError:
-            shutil.copytree(folder.parent, self._folder / "install", symlinks=True)
-            return self._folder / "install" / folder.name
+            # It loads libraries from beside the package, which a closed folder hides, too.
+            self._run("initdb", "--version")
+        except (subprocess.CalledProcessError, PermissionError):
+            package = folder.parent.parent
+            for beside in package.parent.glob(f"{package.name}*"):
+                if beside.is_dir():
+                    shutil.copytree(beside, self._folder / "install" / beside.name, symlinks=True)
+            return self._folder / "install" / folder.relative_to(package.parent)
         return folder
 
     def _command(self, program: str, *arguments: str) -> list[str]:
