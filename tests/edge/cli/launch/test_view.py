@@ -29,7 +29,7 @@ def test_nothing_is_mounted_where_everything_is_open():
 def test_closed_folder_is_covered_and_only_the_needs_are_put_back():
     """Of `/root` the server sees the interpreter and nothing else."""
     look = world(**{"/root": False})
-    view = plan([Need("/root/.pyenv/versions/3.11"), Need("/work/src")], look)
+    view = plan([Need("/root/.pyenv/versions/3.11"), Need("/srv/src")], look)
     assert view == View(
         covers=("/root",),
         folders=("/root/.pyenv", "/root/.pyenv/versions"),
