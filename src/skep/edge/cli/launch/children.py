@@ -78,6 +78,7 @@ def _become(child: Child, writer: int, launcher: int) -> None:
         os.setgroups([])
         os.setresgid(child.user.gid, child.user.gid, child.user.gid)
         os.setresuid(child.user.uid, child.user.uid, child.user.uid)
+        mounts.drop_capabilities()
         mounts.no_new_privileges()
     # After the change of user, which clears it. KILL: both are made to be killed at any moment.
     mounts.die_with_parent(signal.SIGKILL)
