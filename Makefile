@@ -2,13 +2,15 @@
 
 PYTHON ?=
 ARGS   ?=
+# How many tests run side by side; those that kill processes run alone, after them.
+JOBS   ?= 2
 export PYTHON
 
 VENV := .venv
 BIN  := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup dev verify up down fmt lint test test-all bench docs clean
+.PHONY: help setup dev verify up down fmt lint test test-all coverage bench docs clean
 
 help: ## list the verbs
 	@printf '\n  \033[1mSkep\033[0m builds AI agents from source, runs each in its own sandbox, keeps all their work.\n\n'
@@ -41,10 +43,15 @@ lint: dev ## ruff, formatting, pyright, import contracts
 	$(BIN)/lint-imports
 
 test: dev ## everything the tests need, then the tests
-	$(BIN)/pytest -m "not slow" $(ARGS)
+	$(BIN)/pytest -m "not slow and not alone" -n $(JOBS) --dist loadscope $(ARGS)
+	$(BIN)/pytest -m "not slow and alone" $(ARGS)
 
 test-all: dev ## the long form of the tests, too
-	$(BIN)/pytest $(ARGS)
+	$(BIN)/pytest -m "not alone" -n $(JOBS) --dist loadscope $(ARGS)
+	$(BIN)/pytest -m "alone" $(ARGS)
+
+coverage: dev ## the tests in this process, with the lines and branches that none of them runs
+	$(BIN)/pytest -m "not slow and not alone" -n $(JOBS) --dist loadscope --cov --cov-report=term $(ARGS)
 
 bench: dev ## measure against the bars; writes benchmarks/results/
 	$(BIN)/python -m benchmarks $(ARGS)

@@ -1,4 +1,7 @@
-"""SIGKILL of server and keeper at any moment: nothing accepted is lost, nothing is done twice, nothing is left over."""
+"""SIGKILL at any moment: nothing accepted is lost, nothing is done twice, nothing is left over.
+
+Killed are the server, the keeper, both; and PostgreSQL, where the state is there.
+"""
 
 import hashlib
 import json
@@ -8,6 +11,9 @@ import threading
 import time
 import urllib.error
 from collections import Counter
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Self
@@ -17,12 +23,13 @@ from counting import PACKAGES, counting_agent, expected_stdout, inputs_of
 from observer import PHASES, Observer
 
 from skep.testing.installation import Installation, installation
+from skep.testing.postgres import Databases, PostgresServer
 from skep.testing.wait import until_sync
 
-pytestmark = [pytest.mark.root]
+pytestmark = [pytest.mark.root, pytest.mark.alone]
 
 FINAL = ("succeeded", "failed", "cancelled", "timed_out", "lost")
-WANTED = 5
+VICTIMS = (("server",), ("server",), ("keeper",), ("server", "keeper"))
 MOST_ATTEMPTS = 10
 
 
@@ -121,8 +128,43 @@ class Load:
         return self._stop.is_set() or self._caller.get(f"/api/v1/builds/{build_id}")["status"] in FINAL
 
 
-def _strike(skep: Installation, observer: Observer, hits: Counter[str], chance: random.Random) -> str:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """What is killed, and the one who looks at it from outside."""
+
+    skep: Installation
+    observer: Observer
+    postgres: PostgresServer | None
+
+    def kill(self, victim: str) -> None:
+        """End a process as a crash would; whoever watches it starts it again."""
+        if victim == "database":
+            assert self.postgres is not None, "the state is in a PostgreSQL of the test's own"
+            self.postgres.stop()
+            self.postgres.start()
+        else:
+            self.skep.kill(victim)
+
+
+@contextmanager
+def _target(database: str) -> Generator[Target]:
+    """Start an installation on SQLite, or on a PostgreSQL of its own."""
+    environment = {"SKEP_MAX_BUILDS": "2", "SKEP_BUILD_TIMEOUT_S": "120"}
+    if database == "sqlite":
+        with installation(**environment) as skep:
+            observer = Observer(skep.settings.data_dir, skep.settings.instance_run_dir)
+            yield Target(skep=skep, observer=observer, postgres=None)
+        return
+    with PostgresServer(for_all=True) as server:
+        databases = Databases(server.url)
+        with databases.empty() as url, installation(SKEP_DATABASE_URL=url, **environment) as skep:
+            observer = Observer(skep.settings.data_dir, skep.settings.instance_run_dir, url)
+            yield Target(skep=skep, observer=observer, postgres=server)
+
+
+def _strike(target: Target, hits: Counter[str], wanted: int, chance: random.Random) -> str:
     """Wait for a moment that was hit too seldom, kill, and say what was in flight."""
+    skep, observer = target.skep, target.observer
     began = time.monotonic()
     until_sync(lambda: skep.pid("server") and skep.pid("keeper"), timeout_s=30, what="both processes to live")
     if chance.random() < 0.7:
@@ -130,14 +172,15 @@ def _strike(skep: Installation, observer: Observer, hits: Counter[str], chance: 
     ready_s = time.monotonic() - began
     if chance.random() < 0.3:
         _let_live(observer, patience_s=6)
-    seldom = [phase for phase in PHASES if hits[phase] == min(hits[p] for p in PHASES) or hits[phase] < WANTED]
+    seldom = [phase for phase in PHASES if hits[phase] == min(hits[p] for p in PHASES) or hits[phase] < wanted]
     patience = time.monotonic() + 3
     while time.monotonic() < patience and not any(observer.snapshot().counts[phase] for phase in seldom):
         pass
-    victims = chance.choice((("server",), ("server",), ("keeper",), ("server", "keeper")))
+    victims = chance.choice(VICTIMS if target.postgres is None else (*VICTIMS, ("database",)))
+    seen = observer.snapshot() if "database" in victims else None
     for victim in victims:
-        skep.kill(victim)
-    seen = observer.snapshot()
+        target.kill(victim)
+    seen = seen or observer.snapshot()
     for phase in PHASES:
         hits[phase] += bool(seen.counts[phase])
     waited_s = time.monotonic() - began
@@ -190,10 +233,10 @@ def _check_builds(caller: Caller, load: Load) -> None:
             assert build["status"] == "succeeded" or build["error"]["code"] == "build_lost", (build["error"], build)
 
 
-def _kill_test(kills: int, least: int, wanted: int, seed: int) -> None:
+def _kill_test(database: str, *, kills: int, wanted: int, least: int, seed: int) -> None:
     chance = random.Random(seed)
-    with installation(SKEP_MAX_BUILDS="2", SKEP_BUILD_TIMEOUT_S="120") as skep:
-        observer = Observer(skep.settings.data_dir, skep.settings.instance_run_dir)
+    with _target(database) as target:
+        skep, observer = target.skep, target.observer
         caller = Caller(skep)
         hits: Counter[str] = Counter()
         done = 0
@@ -201,7 +244,7 @@ def _kill_test(kills: int, least: int, wanted: int, seed: int) -> None:
             until_sync(lambda: load.runs, timeout_s=60, what="the first run")
             while done < kills or (any(hits[p] < wanted for p in PHASES) and done < 3 * kills):
                 done += 1
-                print(f"{done:3} {_strike(skep, observer, hits, chance)}", flush=True)
+                print(f"{done:3} {_strike(target, hits, wanted, chance)}", flush=True)
         accepted = len(load.runs) + len(load.builds)
         print(f"{done} kills, {len(load.runs)} runs, {len(load.builds)} builds; hits: {dict(hits)}", flush=True)
         skep.wait_ready()
@@ -219,13 +262,23 @@ def _kill_test(kills: int, least: int, wanted: int, seed: int) -> None:
 
 
 @pytest.mark.timeout(900)
-def test_kills_lose_nothing(capsys: pytest.CaptureFixture[str]) -> None:
-    """Sixty kills in the midst of runs and builds: all end well, each output whole, the machine clean."""
-    kills = int(os.environ.get("SKEP_TEST_KILLS", "60"))  # noqa: TID251  the long form sets it
+@pytest.mark.parametrize(
+    ("database", "kills", "wanted", "least"),
+    [
+        pytest.param("sqlite", 60, 5, 30, id="sqlite"),
+        pytest.param("postgresql", 20, 1, 10, id="postgresql"),
+        pytest.param("postgresql", 60, 5, 30, id="postgresql, long", marks=pytest.mark.slow),
+    ],
+)
+def test_kills_lose_nothing(
+    database: str, kills: int, wanted: int, least: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Kills in the midst of runs and builds: all end well, each output whole, the machine clean."""
+    kills = int(os.environ.get("SKEP_TEST_KILLS", kills))  # noqa: TID251  more than the usual number, by hand
     seed = int(os.environ.get("SKEP_TEST_SEED", "2"))  # noqa: TID251
     with capsys.disabled():
         print()
-        _kill_test(kills, least=30, wanted=WANTED, seed=seed)
+        _kill_test(database, kills=kills, wanted=wanted, least=least, seed=seed)
 
 
 def test_observer_sees_what_is_left(tmp_path: Path) -> None:

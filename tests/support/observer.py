@@ -1,4 +1,4 @@
-"""Looks at a running installation from outside: database file, logs, spools, /proc. It imports nothing of Skep.
+"""Looks at a running installation from outside: database, logs, spools, /proc. It imports nothing of Skep.
 
 It must never share code with what it checks: formats are written down here a second time, on purpose.
 """
@@ -11,6 +11,10 @@ from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
+
+import psycopg
+from psycopg.rows import dict_row
 
 LOG_FRAME = struct.Struct("!BQQI")
 SPOOL_RECORD = struct.Struct("!BQI")
@@ -36,14 +40,20 @@ class Snapshot:
 
 
 class Observer:
-    """Reads the files of one installation (on SQLite) and the machine's own tables."""
+    """Reads the database and the files of one installation, and the machine's own tables."""
 
-    def __init__(self, data_dir: Path, run_dir: Path) -> None:
+    def __init__(self, data_dir: Path, run_dir: Path, database_url: str = "") -> None:
         self.data_dir = data_dir
         self.run_dir = run_dir
+        self._database_url = database_url
 
-    def rows(self, query: str) -> list[sqlite3.Row]:
-        """Read the database file, as it is committed now."""
+    def rows(self, query: str) -> list[Any]:
+        """Read the database, as it is committed now: the URL's, or else the file."""
+        if self._database_url:
+            with psycopg.connect(
+                self._database_url, autocommit=True, row_factory=dict_row, options="-c search_path=skep"
+            ) as db:
+                return db.execute(query).fetchall()  # pyright: ignore  a query of our own
         with closing(sqlite3.connect(f"file:{self.data_dir}/state/skep.db?mode=ro", uri=True, timeout=5)) as db:
             db.row_factory = sqlite3.Row
             return db.execute(query).fetchall()

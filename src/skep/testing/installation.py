@@ -1,5 +1,6 @@
 """A whole installation of Skep for a test: launcher, keeper and server as real processes in folders of their own."""
 
+import http.client
 import json
 import os
 import shutil
@@ -7,7 +8,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import urllib.error
 import urllib.request
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
@@ -56,7 +56,7 @@ class Installation:
         try:
             with urllib.request.urlopen(self.url + "/readyz", timeout=5) as answer:  # noqa: S310  our own server
                 return answer.status == 200
-        except (OSError, urllib.error.URLError):
+        except (OSError, http.client.HTTPException):
             return False
 
     def wait_ready(self, timeout_s: float = 60) -> None:
@@ -68,6 +68,7 @@ class Installation:
 
         Raises:
             urllib.error.HTTPError: the answer is an error.
+            OSError: there is no answer, or only the beginning of one.
         """
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(  # noqa: S310  the URL is our own server's
@@ -78,9 +79,12 @@ class Installation:
         )
         if data is not None:
             request.add_header("Content-Type", "application/json")
-        with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310
-            raw = answer.read()
-            return json.loads(raw) if raw else None
+        try:
+            with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310
+                raw = answer.read()
+        except http.client.HTTPException as error:
+            raise ConnectionError(f"{method} {path}: {error!r}") from error
+        return json.loads(raw) if raw else None
 
     def cli(self, *arguments: str, check: bool = True, timeout_s: float = 300) -> subprocess.CompletedProcess[str]:
         """Run the `skep` command against this installation."""
