@@ -46,7 +46,7 @@ def test_no_type_checking_block_hides_a_cycle() -> None:
 
 def test_only_the_assembly_names_drivers_and_databases() -> None:
     """Concrete adapters are imported by the assembly, by each other and by the testing shelf, and nowhere else."""
-    allowed = ("skep/assembly.py", "skep/adapters/", "skep/testing/")
+    allowed = ("skep/assembly/", "skep/adapters/", "skep/testing/")
     strangers = [
         relative
         for path in (SOURCE / "skep").rglob("*.py")

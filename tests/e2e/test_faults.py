@@ -5,6 +5,8 @@ import shutil
 import signal
 import sqlite3
 import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
@@ -14,7 +16,7 @@ from observer import Observer, control_groups, mounts
 from user import FINAL, User
 
 from skep.testing.installation import installation
-from skep.testing.postgres import PostgresServer
+from skep.testing.postgres import PostgresServer, with_database
 from skep.testing.wait import until_sync
 
 pytestmark = pytest.mark.root
@@ -134,6 +136,67 @@ def test_a_database_that_is_gone_for_a_while(tmp_path):
         assert user.ended(waiting)["status"] == "cancelled"
         assert len(user.get("/runs")["items"]) == 3
         assert skep.pid("server") == process
+
+
+def test_a_database_that_comes_up_after_skep(tmp_path):
+    """At a boot the database may be later than Skep: Skep waits and says so, and goes on by itself."""
+    log = tmp_path / "skep.log"
+    log.touch()
+    # PostgreSQL dies with the thread that started it: the pool outlives the installation.
+    with PostgresServer(for_all=True) as server, ThreadPoolExecutor(1) as pool:
+        server.stop()
+
+        def come() -> None:
+            said = ("waiting for the database", "the database does not answer yet (SKEP_DATABASE_URL)")
+            until_sync(lambda: all(words in log.read_text() for words in said), timeout_s=60, what="Skep to say so")
+            server.start()
+
+        coming = pool.submit(come)
+        with installation(tmp_path, SKEP_DATABASE_URL=server.url) as skep:
+            coming.result()
+            user = user_of(skep)
+            user.agent("acting", ACTING)
+            assert user.run("acting")["status"] == "succeeded"
+
+            process = skep.pid("server")
+            server.stop()
+            skep.kill("server")
+            until_sync(lambda: skep.pid("server") not in (process, None), timeout_s=10, what="another server")
+            until_sync(lambda: refuses(user), timeout_s=30, what="an answer without a database")
+            pool.submit(server.start).result()
+
+            skep.wait_ready()
+            assert [run["status"] for run in user.get("/runs")["items"]] == ["succeeded"]
+        server.stop()
+    assert "the server ended (status 7" not in log.read_text()
+
+
+def refuses(user):
+    """Tell whether a server says that its database is away, and when to come again."""
+    answer = user.ask("GET", "/runs")
+    return (answer.status, answer.json["code"], "Retry-After" in answer.headers) == (503, "database_unavailable", True)
+
+
+def test_a_database_that_will_never_answer_ends_the_start(tmp_path):
+    """No such database, no such address: `skep up` ends at once, with what happened, the setting, what to do."""
+    with PostgresServer(for_all=True) as server:
+        for url, words in (
+            (with_database(server.url, "nowhere"), 'database "nowhere" does not exist'),
+            ("postgresql://skep:pa%zz@db.lan/skep", "is no address of a PostgreSQL database"),
+        ):
+            chosen = {"SKEP_DATA_DIR": str(tmp_path / "data"), "SKEP_DATABASE_URL": url}
+            done = subprocess.run(
+                [sys.executable, "-m", "skep.edge.cli.main", "up", "--detach", "--port", "0"],
+                env={**os.environ, **chosen},  # noqa: TID251  a child process inherits the test's environment
+                capture_output=True,
+                text=True,
+                timeout=60,
+                check=False,
+            )
+            said = " ".join(done.stderr.split())
+            assert (done.returncode, words in said, "SKEP_DATABASE_URL" in said) == (7, True, True), done.stderr
+            assert "status 78" in said
+            assert "pa%zz" not in said
 
 
 # ---- processes and machine

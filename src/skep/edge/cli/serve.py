@@ -4,7 +4,7 @@ import argparse
 import socket
 from collections.abc import Sequence
 
-import skep.assembly
+from skep.assembly import server
 from skep.kernel.settings import Settings
 
 
@@ -18,4 +18,4 @@ def main(argv: Sequence[str]) -> None:
 def serve(fd: int | None = None) -> None:
     """Serve until SIGTERM, on the listening socket *fd* that the launcher holds, else on the settings' address."""
     listening = socket.socket(fileno=fd) if fd is not None else None
-    skep.assembly.serve(Settings(), listening)
+    server.serve(Settings(), listening)

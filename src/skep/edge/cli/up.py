@@ -69,6 +69,9 @@ def _heard(event: dict[str, Any], config: LaunchConfig, known: str, *, as_json: 
             raise _not_started(event, config)
         case "starting" if not as_json:
             screen.say(f"{_STARTING[event['part']]} ...", style="dim")
+        case "waiting":
+            log = f"; {config.log_file} says why" if config.detach else ""
+            screen.say(f"the database does not answer yet (SKEP_DATABASE_URL): waiting for it{log}", style="yellow")
         case "port_taken":
             screen.say(f"port {event['asked']} is busy: taking {event['taken']} instead", style="yellow")
         case "died":

@@ -53,13 +53,18 @@ def up(config: LaunchConfig) -> int:
 
 
 async def _supervise(config: LaunchConfig, user: folders.User) -> None:
-    supervisor = Supervisor(config, user, say)
     loop = asyncio.get_running_loop()
+
+    def tell(event: str, **details: object) -> None:
+        if event == "ready" and config.detach:
+            loop.remove_reader(0)
+        say(event, **details)
+
+    supervisor = Supervisor(config, user, tell)
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         loop.add_signal_handler(number, supervisor.stop)
-    if not config.detach:
-        # Whoever started us holds the other end; when it is gone, so are we.
-        loop.add_reader(0, lambda: os.read(0, 4096) or (loop.remove_reader(0), supervisor.stop()))
+    # Whoever started us holds the other end; when it is gone, so are we. A detached start is its own once it is ready.
+    loop.add_reader(0, lambda: os.read(0, 4096) or (loop.remove_reader(0), supervisor.stop()))
     await supervisor.run()
 
 

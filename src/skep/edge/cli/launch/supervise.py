@@ -16,10 +16,11 @@ from skep.edge.cli.launch.children import FIRST_FD, Child
 from skep.edge.cli.launch.config import LaunchConfig, keeper_argv, keeper_env, server_argv, server_env
 from skep.edge.cli.launch.folders import PrepareError, User, copy_for
 from skep.edge.cli.launch.kept import Kept, Say
+from skep.edge.cli.launch.probe import Readiness
 from skep.edge.cli.launch.view import Need, View, plan
 
 _READY_S = 60.0
-_POLL_S = 0.02
+_POLL_S, _SLOW_POLL_S = 0.02, 0.5
 _STOP_S = 10.0
 
 
@@ -43,6 +44,8 @@ class Supervisor:
         self._stop = asyncio.Event()
         #: In the order of their start: keeper, server.
         self._children: list[Kept] = []
+        #: True once it was said that the server waits for its database.
+        self._waiting = False
 
     def stop(self) -> None:
         """End both children, soon."""
@@ -72,13 +75,13 @@ class Supervisor:
 
     async def _run(self, listening: socket.socket, port: int) -> None:
         try:
-            async with asyncio.timeout(_READY_S):
+            async with asyncio.timeout(_READY_S) as limit:
                 self._say("starting", part="keeper")
                 self._begin("keeper", self._keeper)
                 await self._until(self._keeper_ready)
                 self._say("starting", part="server")
                 self._begin("server", lambda: self._server(listening, port))
-                await self._until(lambda: self._server_ready(port))
+                await self._until(lambda: self._server_ready(port, limit))
             for child in self._children:
                 child.proven = True
             self._write_server_json(port)
@@ -156,15 +159,23 @@ class Supervisor:
     async def _keeper_ready(self) -> bool:
         return probe.keeper_answers(self._config.keeper_socket)
 
-    async def _server_ready(self, port: int) -> bool:
-        return await probe.server_ready(ports.reachable(self._config.host), port, tls=bool(self._config.tls_cert))
+    async def _server_ready(self, port: int, limit: asyncio.Timeout) -> bool:
+        """Tell whether the server is ready; one that waits for its database may do so for as long as it takes."""
+        host, tls = ports.reachable(self._config.host), bool(self._config.tls_cert)
+        found = await probe.server_ready(host, port, tls=tls)
+        if found is Readiness.WAITING:
+            limit.reschedule(asyncio.get_running_loop().time() + _READY_S)
+            if not self._waiting:
+                self._waiting = True
+                self._say("waiting", part="database")
+        return found is Readiness.READY
 
     async def _until(self, ready: Callable[[], Awaitable[bool]]) -> None:
         while not await ready():
             for child in self._children:
                 child.raise_failure()
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(_POLL_S):
+                async with asyncio.timeout(_SLOW_POLL_S if self._waiting else _POLL_S):
                     await self._stop.wait()
             if self._stop.is_set():
                 raise Stopped

@@ -1,0 +1,59 @@
+"""What goes on for as long as the server does; the end of any of these ends the server."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from functools import partial
+from typing import Any
+
+from skep.assembly.base import Base
+from skep.assembly.nouns import Nouns
+from skep.assembly.retention import prunes
+from skep.kernel.errors import FencedError, SkepError
+from skep.product.blobs.sweep import Sweep
+from skep.product.nodes.service import NodeService
+
+log = logging.getLogger(__name__)
+
+#: By name: starts the loop.
+Loops = Mapping[str, Callable[[], Coroutine[Any, Any, None]]]
+
+_HEARTBEAT_S = 5.0
+_RECONCILE_S = 30.0
+_RETENTION_S = 600.0
+_SWEEP_S = 3_600.0
+
+
+def make_loops(base: Base, nouns: Nouns) -> Loops:
+    """Return what a server does besides answering."""
+    sweep = Sweep(base.db, base.files, (base.stores.runs, base.stores.images), base.clock)
+    return {
+        "work": nouns.work.run,
+        "heartbeat": lambda: _heartbeat(base.nodes),
+        "reconcile": lambda: every(_RECONCILE_S, lambda: nouns.sandboxes.reconcile(sweep=True)),
+        "sweep": partial(every, _SWEEP_S, sweep.sweep),
+        **{f"retention of {noun}": partial(every, _RETENTION_S, prune) for noun, prune in prunes(base, nouns).items()},
+    }
+
+
+async def _heartbeat(nodes: NodeService) -> None:
+    while True:
+        try:
+            await nodes.heartbeat()
+        except FencedError:
+            raise
+        except SkepError as error:
+            log.warning("the heartbeat was not written", extra={"why": str(error)})
+        await asyncio.sleep(_HEARTBEAT_S)
+
+
+async def every(period_s: float, action: Callable[[], Awaitable[object]]) -> None:
+    """Do *action* now and then; what it cannot do this time it can do the next."""
+    while True:
+        try:
+            await action()
+        except SkepError as error:
+            log.warning("housekeeping will be tried again", extra={"why": str(error)})
+        except Exception:
+            log.exception("housekeeping failed")
+        await asyncio.sleep(period_s)
