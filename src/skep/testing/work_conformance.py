@@ -4,13 +4,15 @@ A test module derives a class from `WorkConformance`; the fixtures `db` and `sto
 the database's own and cannot be moved: a lease of 0 ms is over at once, and `LATER` never comes.
 """
 
+import asyncio
+import random
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
 
 from skep.adapters.storage.stores import Stores
-from skep.kernel.database import Database
+from skep.kernel.database import Database, Tx
 from skep.kernel.errors import FencedError
 from skep.product.work.model import Lease, NewWork, WorkId, WorkItem, WorkState
 from skep.product.work.ports import WorkStore
@@ -37,6 +39,10 @@ def lease_of(item: WorkItem) -> Lease:
     return Lease(work_id=item.id, fence=item.fence, owner=item.owner)
 
 
+class _TakenBackError(Exception):
+    """Takes back the transaction that raises it."""
+
+
 class _Desk:
     """Short words for what the tests do with a store."""
 
@@ -48,8 +54,29 @@ class _Desk:
         for item in items:
             await self.db.write(lambda tx, item=item: self.store.enqueue(tx, item))
 
-    async def claim(
+    async def claims(self, most: int, **choice: Any) -> list[WorkItem]:
+        return await self.db.write(lambda tx: self._claims(tx, most, **choice))
+
+    async def would_claim(self, most: int, *, at_once: int, **choice: Any) -> set[str]:
+        """Return what claims of *at_once* each would take until there are *most*; nothing is changed."""
+        refs = set[str]()
+
+        def unit(tx: Tx) -> None:
+            refs.clear()
+            while items := self._claims(tx, min(at_once, most - len(refs)), **choice):
+                refs.update(item.ref for item in items)
+                if len(refs) == most:
+                    break
+            raise _TakenBackError
+
+        with pytest.raises(_TakenBackError):
+            await self.db.write(unit)
+        return refs
+
+    def _claims(
         self,
+        tx: Tx,
+        most: int,
         *,
         kinds: Sequence[str] = ("run",),
         owner: str = "inc_1",
@@ -57,18 +84,22 @@ class _Desk:
         lease_ms: int = 60_000,
         limits: Mapping[str, int] = _NO_LIMITS,
         defaults: Mapping[str, int] = _NO_LIMITS,
-    ) -> WorkItem | None:
-        return await self.db.write(
-            lambda tx: self.store.claim(
-                tx,
-                kinds=kinds,
-                owner=owner,
-                node_id=node_id,
-                lease_ms=lease_ms,
-                key_limits=limits,
-                default_key_limits=defaults,
-            )
+    ) -> list[WorkItem]:
+        return self.store.claim(
+            tx,
+            kinds=kinds,
+            owner=owner,
+            node_id=node_id,
+            lease_ms=lease_ms,
+            key_limits=limits,
+            default_key_limits=defaults,
+            most=most,
         )
+
+    async def claim(self, **choice: Any) -> WorkItem | None:
+        items = await self.claims(1, **choice)
+        assert len(items) <= 1
+        return items[0] if items else None
 
     async def take(self, **choice: Any) -> WorkItem:
         item = await self.claim(**choice)
@@ -91,6 +122,13 @@ class _Desk:
 
     async def check(self, item: WorkItem) -> None:
         await self.db.write(lambda tx: self.store.check(tx, lease_of(item)))
+
+    async def check_and_finish(self, item: WorkItem) -> None:
+        def unit(tx: Tx) -> None:
+            self.store.check(tx, lease_of(item))
+            self.store.finish(tx, lease_of(item))
+
+        await self.db.write(unit)
 
     async def cancel(self, ref: str) -> bool:
         return await self.db.write(lambda tx: self.store.request_cancel(tx, "run", ref))
@@ -185,6 +223,54 @@ class WorkConformance:
         assert await desk.claim(defaults={"server": 1}) is None
         assert await desk.refs(1, defaults={"agent": 1}) == ["run_2"]
 
+    async def test_many_are_claimed_at_once(self, desk: _Desk) -> None:
+        """Due ones, of the wanted kinds, for this machine, and those of lapsed leases; the oldest first."""
+        await desk.add(work(1))
+        await desk.take(owner="inc_0", lease_ms=0)
+        await desk.add(work(5), work(2), work(3, kind="build"), work(4, node_id="nod_2"), work(6, not_before_ms=LATER))
+        await desk.add(work(7), work(8))
+        items = await desk.claims(4, owner="inc_9")
+        assert [(item.ref, item.fence) for item in items] == [("run_1", 2), ("run_2", 1), ("run_5", 1), ("run_7", 1)]
+        assert {(item.owner, item.state) for item in items} == {("inc_9", WorkState.LEASED)}
+        assert [item.ref for item in await desk.claims(4)] == ["run_8"]
+        assert await desk.claims(4) == []
+
+    async def test_projects_share_a_claim_of_many(self, desk: _Desk) -> None:
+        """Who holds less gets more of it."""
+        await desk.add(*(work(n) for n in range(1, 9)), *(work(n, project_id="prj_2") for n in range(11, 19)))
+        assert await desk.refs(1) == ["run_1"]
+        assert [item.ref for item in await desk.claims(5)] == ["run_2", "run_3", "run_11", "run_12", "run_13"]
+
+    async def test_a_claim_of_many_keeps_every_limit(self, desk: _Desk) -> None:
+        """Defaults and own limits, of all three keys, together with what is held already."""
+        await desk.add(*(work(n, keys=("agent:a", "project:p", "server")) for n in (1, 2, 3)))
+        await desk.add(*(work(n, keys=("agent:b", "project:p", "server")) for n in (4, 5, 6)), work(7))
+        limits = {"limits": {"server": 4, "agent:b": 3}, "defaults": {"agent": 2, "project": 9}}
+        await desk.take()
+        claimed = list[str]()
+        while items := await desk.claims(9, **limits):
+            claimed += [item.ref for item in items]
+        assert claimed == ["run_2", "run_4", "run_5", "run_7"]
+
+    async def test_a_claim_of_many_is_as_many_claims(self, desk: _Desk) -> None:
+        """Whatever waits, and whatever is held: the same items, for the same reasons, as one by one."""
+        chance = random.Random(7)  # noqa: S311  the same each time
+        for step in range(12):
+            some = [
+                work(
+                    100 * step + n,
+                    project_id=f"prj_{chance.randrange(3)}",
+                    keys=tuple(f"{word}:{chance.randrange(3)}" for word in ("agent", "project", "server")),
+                )
+                for n in range(12)
+            ]
+            await desk.add(*some)
+            limits = {"agent": chance.randint(1, 4), "project": chance.randint(2, 6), "server": chance.randint(3, 9)}
+            most = chance.randint(1, 9)
+            one_by_one = await desk.would_claim(most, at_once=1, defaults=limits)
+            assert await desk.would_claim(most, at_once=most, defaults=limits) == one_by_one
+            await desk.claims(most, defaults=limits)
+
     async def test_a_lease_that_ran_out_is_taken_over(self, desk: _Desk) -> None:
         """The new holder's fence is higher; whatever the old one does is refused."""
         await desk.add(work(1))
@@ -202,6 +288,42 @@ class WorkConformance:
         await desk.add(work(1, keys=("agent:a",)))
         await desk.take(lease_ms=0, defaults={"agent": 1})
         assert await desk.refs(1, defaults={"agent": 1}) == ["run_1"]
+
+    async def test_of_many_that_end_together_only_the_lost_are_refused(self, desk: _Desk) -> None:
+        """Each commit of a holder is checked for itself, whoever shares it."""
+        await desk.add(*(work(n) for n in range(1, 31)))
+        held = await desk.claims(30)
+        lost = {item.id for item in held[::7]}
+        for item in held[::7]:
+            await desk.beat(item, lease_ms=0)
+        assert {item.id for item in await desk.claims(9, owner="inc_2")} == lost
+        for act in (desk.check, desk.check_and_finish):
+            answers = await asyncio.gather(*(act(item) for item in held), return_exceptions=True)
+            refused = {item.id for item, answer in zip(held, answers, strict=True) if answer is not None}
+            assert {type(answer) for answer in answers} == {type(None), FencedError}
+            assert refused == lost
+        assert await desk.db.read(desk.store.counts) == {"done": 30 - len(lost), "leased": len(lost)}
+
+    async def test_what_ended_is_over_for_the_rest_of_its_commit(self, desk: _Desk) -> None:
+        """The same thing can have new work at once, and nobody can end or use the lease a second time."""
+        await desk.add(*(work(n) for n in range(1, 21)))
+        held = await desk.claims(20)
+
+        def again(tx: Tx, number: int, item: WorkItem) -> None:
+            desk.store.finish(tx, lease_of(item))
+            desk.store.enqueue(tx, work(100 + number, ref=item.ref))
+
+        await asyncio.gather(
+            *(desk.db.write(lambda tx, n=n, item=item: again(tx, n, item)) for n, item in enumerate(held))
+        )
+        assert await desk.db.read(desk.store.counts) == {"done": 20, "queued": 20}
+        held = await desk.claims(20)
+        for late in (desk.finish, desk.check, desk.beat):
+            items, held = held[:5], held[5:]
+            answers = await asyncio.gather(
+                *(act(item) for item in items for act in (desk.finish, late)), return_exceptions=True
+            )
+            assert [type(answer) for answer in answers] == [type(None), FencedError] * 5
 
     async def test_a_heartbeat_keeps_the_lease(self, desk: _Desk) -> None:
         """A lapsed lease that nobody took is good again once it is renewed."""

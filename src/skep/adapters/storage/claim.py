@@ -1,8 +1,10 @@
-"""The claim of a piece of work: one statement, whose cost grows with the lanes, not with the items that wait.
+"""The claim of work: one statement, whose cost grows with the lanes, not with the items that wait.
 
 A *lane* is all waiting items that may or may not be claimed alike: same project, kind, machine and keys. The
-statement walks from lane to lane on an index (PostgreSQL's "loose index scan"), looks at the oldest due item of
-each, drops those whose keys are full, and takes the one whose project holds the fewest leases.
+statement walks from lane to lane on an index (PostgreSQL's "loose index scan"), looks at the oldest due items of
+each, and drops those whose keys are full. The rest take their places as if they were claimed one after the other,
+each time from the project that then holds the fewest leases. Before the first for whom a key would be overdrawn the
+claim ends: who comes after him is a matter for the next claim, in which that key counts as full.
 """
 
 from collections.abc import Sequence
@@ -25,36 +27,56 @@ held(project_id, k1, k2, k3) AS MATERIALIZED (
   SELECT project_id, k1, k2, k3 FROM work
   WHERE state = 'leased' AND lease_until_ms > {now}
 ),
-used(k, n) AS (
+used(k, n) AS MATERIALIZED (
   SELECT k, count(*) FROM (
     SELECT k1 AS k FROM held UNION ALL SELECT k2 FROM held UNION ALL SELECT k3 FROM held
   ) AS each_key WHERE k <> '' GROUP BY k
 ),
 full_keys(k) AS MATERIALIZED (
-  SELECT k FROM used WHERE n >= coalesce(
-    (SELECT {value} FROM {each}(:key_limits) AS own WHERE own.key = used.k),
-    (SELECT {value} FROM {each}(:default_key_limits) AS own WHERE own.key = {prefix}),
-    n + 1)
+  SELECT k FROM used WHERE n >= coalesce({limit_of_key}, n + 1)
   UNION
   SELECT own.key FROM {each}(:key_limits) AS own WHERE {value} <= 0
 ),
-heads AS (
+waiting AS (
   {heads_of_lanes}
   UNION ALL
   SELECT id, project_id, kind, node_id, k1, k2, k3 FROM work WHERE state = 'leased' AND lease_until_ms <= {now}
+),
+turns AS (
+  SELECT c.id, c.k1, c.k2, c.k3,
+    (SELECT count(*) FROM held WHERE held.project_id = c.project_id)
+      + row_number() OVER (PARTITION BY c.project_id ORDER BY c.id) AS turn
+  FROM waiting c
+  WHERE c.kind IN (SELECT wanted.value FROM {elements}(:kinds) AS wanted)
+    AND c.node_id IN ('', :node_id)
+    AND NOT EXISTS (SELECT 1 FROM full_keys WHERE k IN (c.k1, c.k2, c.k3))
+),
+places AS MATERIALIZED (
+  SELECT id, k1, k2, k3, row_number() OVER (ORDER BY turn, id) AS place FROM turns ORDER BY turn, id LIMIT :most
+),
+overdrawn(place) AS (
+  SELECT place FROM (
+    SELECT place, k, coalesce((SELECT n FROM used WHERE used.k = wants.k), 0) AS n,
+      rank() OVER (PARTITION BY k ORDER BY place) AS nth
+    FROM (
+      SELECT place, k1 AS k FROM places UNION ALL SELECT place, k2 FROM places UNION ALL SELECT place, k3 FROM places
+    ) AS wants
+    WHERE k <> ''
+  ) AS used WHERE nth > 1 AND n + nth > {limit_of_key}
+),
+chosen AS {materialized}(
+  {lock_open}SELECT id FROM places WHERE place < coalesce((SELECT min(place) FROM overdrawn), :most + 1){lock_close}
 )
 UPDATE work SET
   state = 'leased', owner = :owner, fence = fence + 1, attempts = attempts + 1,
   lease_until_ms = {now} + :lease_ms
-WHERE id = ({lock_open}
-  SELECT c.id FROM heads c
-  WHERE c.kind IN (SELECT wanted.value FROM {elements}(:kinds) AS wanted)
-    AND c.node_id IN ('', :node_id)
-    AND NOT EXISTS (SELECT 1 FROM full_keys WHERE k IN (c.k1, c.k2, c.k3))
-  ORDER BY (SELECT count(*) FROM held WHERE held.project_id = c.project_id), c.id
-  LIMIT 1{lock_close})
+WHERE id IN (SELECT id FROM chosen)
 RETURNING {columns}
 """
+
+_LIMIT_OF_KEY = """coalesce(
+    (SELECT {value} FROM {each}(:key_limits) AS own WHERE own.key = used.k),
+    (SELECT {value} FROM {each}(:default_key_limits) AS own WHERE own.key = {prefix}))"""
 
 _WORDS: dict[Dialect, dict[str, str]] = {
     "sqlite": {
@@ -65,9 +87,10 @@ _WORDS: dict[Dialect, dict[str, str]] = {
         "value": "own.value",
         "prefix": "substr(used.k, 1, instr(used.k, ':') - 1)",
         "heads_of_lanes": """SELECT w.id, w.project_id, w.kind, w.node_id, w.k1, w.k2, w.k3
-  FROM lanes JOIN work w ON w.id = (
+  FROM lanes JOIN work w ON w.id IN (
     SELECT w.id FROM work w WHERE w.state = 'queued' AND w.lane = lanes.lane AND w.not_before_ms <= :now_ms
-    ORDER BY w.id LIMIT 1)""",
+    ORDER BY w.id LIMIT :most)""",
+        "materialized": "",
         "lock_open": "",
         "lock_close": "",
     },
@@ -81,16 +104,18 @@ _WORDS: dict[Dialect, dict[str, str]] = {
         "heads_of_lanes": """SELECT head.* FROM lanes CROSS JOIN LATERAL (
     SELECT w.id, w.project_id, w.kind, w.node_id, w.k1, w.k2, w.k3 FROM work w
     WHERE w.state = 'queued' AND w.lane = lanes.lane AND w.not_before_ms <= (SELECT ms FROM now)
-    ORDER BY w.id LIMIT 1) AS head""",
+    ORDER BY w.id LIMIT :most) AS head""",
+        "materialized": "MATERIALIZED ",
         # An item that another server is just claiming is passed over, not waited for.
-        "lock_open": "\n  SELECT id FROM work WHERE id = (",
+        "lock_open": "SELECT id FROM work WHERE id IN (\n    ",
         "lock_close": ") FOR UPDATE SKIP LOCKED",
     },
 }
 
 
 def claim_statement(dialect: Dialect, columns: Sequence[str]) -> TextualSelect:
-    """Build the claim, which returns *columns* of the claimed item, or no row."""
+    """Build the claim, which returns *columns* of the claimed items, at most `:most`, in no order."""
     words = _WORDS[dialect]
-    statement: TextClause = text(_CLAIM.format(columns=", ".join(columns), **words))
+    limit_of_key = _LIMIT_OF_KEY.format(**words)
+    statement: TextClause = text(_CLAIM.format(columns=", ".join(columns), limit_of_key=limit_of_key, **words))
     return statement.columns(*(column(name, work.c[name].type) for name in columns))

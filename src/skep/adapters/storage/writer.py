@@ -24,8 +24,9 @@ from skep.adapters.storage.errors import (
     translate,
     translated,
 )
+from skep.adapters.storage.shared import Shared, share
 from skep.kernel.database import Tx
-from skep.kernel.errors import UnavailableError, UnknownOutcomeError
+from skep.kernel.errors import SkepError, UnavailableError, UnknownOutcomeError
 
 logger = logging.getLogger(__name__)
 
@@ -33,6 +34,8 @@ logger = logging.getLogger(__name__)
 MAX_BATCH = 256
 #: So often a unit is run again when other servers' transactions are in its way.
 _TRIES = 12
+#: So often those who share a commit are run again together before they are parted.
+_TRIES_TOGETHER = 2
 #: Where in `Connection.info` the actions of the unit that runs are kept.
 _ACTIONS = "skep_actions"
 
@@ -134,17 +137,24 @@ class Writer:
         if not batch:
             return
         try:
-            for guarded in self._passes:
-                try:
-                    self._run(batch, guarded=guarded)
-                except _LostBatchError:
-                    continue
-                return
-            for unit in batch:
-                self._run_alone(unit)
+            if not any(self._run_together(batch, guarded=guarded) for guarded in self._passes):
+                for unit in batch:
+                    self._run_alone(unit)
         except _UnreachableError as exc:
             error = translate(cast("Exception", exc.__cause__))
             _fail([unit for unit in batch if not unit.answered], error)
+
+    def _run_together(self, batch: list[Unit], *, guarded: bool) -> bool:
+        """Run *batch* in one transaction; False if it was lost. Another server in the way does not part it at once."""
+        for _ in range(_TRIES_TOGETHER):
+            try:
+                self._run(batch, guarded=guarded)
+            except _LostBatchError as exc:
+                if not is_conflict(cast("Exception", exc.__cause__)):
+                    return False
+            else:
+                return True
+        return False
 
     def _run_alone(self, unit: Unit) -> None:
         for number in range(_TRIES):
@@ -163,6 +173,8 @@ class Writer:
         """Run *units* in one transaction, each in a savepoint if *guarded*; one alone may fail by itself."""
         transaction = self._begin()
         alone = len(units) == 1
+        shared = None if guarded or alone else Shared()
+        share(transaction.connection, shared)
         try:
             for unit in units:
                 unit.reset()
@@ -173,6 +185,7 @@ class Writer:
             if alone and units[0].error is not None:
                 transaction.rollback()
             else:
+                _settle(transaction.connection, shared)
                 self._end(transaction, units)
         except (*DRIVER_ERRORS, _LostBatchError) as exc:
             cause = exc.__cause__ if isinstance(exc, _LostBatchError) else exc
@@ -246,6 +259,15 @@ class Writer:
             connection.close()
         except Exception:  # it is broken; nothing depends on how it goes
             logger.debug("closing a broken connection failed", exc_info=True)
+
+
+def _settle(connection: Connection, shared: Shared | None) -> None:
+    if shared is None:
+        return
+    try:
+        shared.settle(connection)
+    except SkepError as exc:
+        raise _LostBatchError from exc
 
 
 def _unknown(exc: Exception) -> UnknownOutcomeError:

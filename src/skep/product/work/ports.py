@@ -24,12 +24,16 @@ class WorkStore(Protocol):
         lease_ms: int,
         key_limits: Mapping[str, int],
         default_key_limits: Mapping[str, int],
-    ) -> WorkItem | None:
-        """Take the next item that may be done now, or None: one statement.
+        most: int,
+    ) -> list[WorkItem]:
+        """Take the next items that may be done now, at most *most*, oldest first: one statement.
 
         An item may be done when it is queued and due, or its lease ran out; and for each of its keys fewer
         items are leased than `key_limits[key]`, or `default_key_limits[prefix of key up to ':']`, allows.
         Among projects the one with the fewest leased items comes first; within a project, the oldest item.
+
+        The items are those that as many claims of one each would take. There may be fewer than could be had: there
+        is nothing more to claim only when none comes.
         """
         ...
 

@@ -141,7 +141,7 @@ class WorkService:
     def _claim(self, tx: Tx, room: int) -> list[WorkItem]:
         items: list[WorkItem] = []
         while len(items) < room:
-            item = self._store.claim(
+            more = self._store.claim(
                 tx,
                 kinds=list(self._handlers),
                 owner=self._owner,
@@ -149,10 +149,11 @@ class WorkService:
                 lease_ms=self._lease_ms,
                 key_limits=self._limits.keys,
                 default_key_limits=self._limits.key_defaults,
+                most=room - len(items),
             )
-            if item is None:
+            if not more:
                 break
-            items.append(item)
+            items += more
         return items
 
     @property

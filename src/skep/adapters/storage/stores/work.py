@@ -5,8 +5,12 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from sqlalchemy import (
+    ARRAY,
     BigInteger,
     ColumnElement,
+    Connection,
+    Text,
+    and_,
     bindparam,
     case,
     delete,
@@ -21,6 +25,7 @@ from sqlalchemy import (
 from skep.adapters.storage.claim import claim_statement
 from skep.adapters.storage.dialect import Dialect, insert_new
 from skep.adapters.storage.mapper import Mapper, on
+from skep.adapters.storage.shared import shared_on
 from skep.adapters.storage.tables import DEAD, DONE, LEASED, LIVE, QUEUED, work
 from skep.kernel.database import Tx
 from skep.kernel.errors import FencedError
@@ -59,6 +64,18 @@ class SqlWorkStore:
         until = now + bindparam("lease_ms", type_=BigInteger)
         self._heartbeat = update(work).where(*held).values(lease_until_ms=until).returning(c.cancel_requested)
         self._finish = update(work).where(*held).values(state=_DONE, ended_ms=now, owner="", lease_until_ms=0)
+        each = (
+            func.unnest(
+                bindparam("ids", type_=ARRAY(Text)),
+                bindparam("fences", type_=ARRAY(BigInteger)),
+                bindparam("owners", type_=ARRAY(Text)),
+            )
+            .table_valued("id", "fence", "owner", name="each_lease")
+            .render_derived()
+        )
+        all_held = (c.id == each.c.id, c.fence == each.c.fence, c.owner == each.c.owner, text(LEASED))
+        self._check_all = select(func.count()).select_from(work).join(each, and_(*all_held))
+        self._finish_all = update(work).where(*all_held).values(state=_DONE, ended_ms=now, owner="", lease_until_ms=0)
         used_up = c.attempts >= c.max_attempts
         self._retry = (
             update(work)
@@ -121,7 +138,7 @@ class SqlWorkStore:
             "last_error": "",
             "ended_ms": None,
         }
-        on(tx).execute(self._enqueue, self._timed(values))
+        self._settled(tx).execute(self._enqueue, self._timed(values))
 
     def claim(
         self,
@@ -133,8 +150,9 @@ class SqlWorkStore:
         lease_ms: int,
         key_limits: Mapping[str, int],
         default_key_limits: Mapping[str, int],
-    ) -> WorkItem | None:
-        """Take the next item that may be done now, or None: one statement."""
+        most: int,
+    ) -> list[WorkItem]:
+        """Take the next items that may be done now: one statement."""
         values = {
             "kinds": json.dumps(list(kinds)),
             "owner": owner,
@@ -142,32 +160,57 @@ class SqlWorkStore:
             "lease_ms": lease_ms,
             "key_limits": json.dumps(dict(key_limits)),
             "default_key_limits": json.dumps(dict(default_key_limits)),
+            "most": most,
         }
-        row = on(tx).execute(self._claim, self._timed(values)).first()
-        return None if row is None else self._items.item(row)
+        rows = self._settled(tx).execute(self._claim, self._timed(values))
+        return sorted(map(self._items.item, rows), key=lambda item: item.id)
 
     def heartbeat(self, tx: Tx, lease: Lease, lease_ms: int) -> bool:
         """Extend the lease; return whether a cancel is asked for; `FencedError` if the lease is lost."""
         values = self._timed({**_held(lease), "lease_ms": lease_ms})
-        row = on(tx).execute(self._heartbeat, values).first()
+        row = self._settled(tx).execute(self._heartbeat, values).first()
         if row is None:
             raise _fenced(lease)
         return bool(row[0])
 
     def check(self, tx: Tx, lease: Lease) -> None:
         """Raise `FencedError` unless *lease* is the newest and still leased."""
-        if on(tx).execute(self._check, _held(lease)).first() is None:
+        shared = shared_on(on(tx))
+        if shared is not None and lease not in shared.parts(self._finish_leases):
+            shared.add(self._check_leases, lease)
+        elif self._settled(tx).execute(self._check, _held(lease)).first() is None:
             raise _fenced(lease)
 
     def finish(self, tx: Tx, lease: Lease) -> None:
         """Mark the item done; `FencedError` as in `check`."""
-        if on(tx).execute(self._finish, self._timed(_held(lease))).rowcount != 1:
+        shared = shared_on(on(tx))
+        if shared is not None and lease not in shared.parts(self._finish_leases):
+            # The end checks the lease itself.
+            shared.parts(self._check_leases).pop(lease, None)
+            shared.add(self._finish_leases, lease)
+        elif self._settled(tx).execute(self._finish, self._timed(_held(lease))).rowcount != 1:
             raise _fenced(lease)
+
+    def _check_leases(self, connection: Connection, leases: Collection[Lease]) -> None:
+        if connection.execute(self._check_all, _all_held(leases)).scalar_one() != len(leases):
+            raise FencedError("one of several leases is lost")
+
+    def _finish_leases(self, connection: Connection, leases: Collection[Lease]) -> None:
+        if connection.execute(self._finish_all, _all_held(leases)).rowcount != len(leases):
+            raise FencedError("one of several leases is lost")
+
+    def _settled(self, tx: Tx) -> Connection:
+        """Look inside *tx* when all that was left for later is done, so that what is asked next sees it."""
+        connection = on(tx)
+        shared = shared_on(connection)
+        if shared is not None:
+            shared.settle(connection)
+        return connection
 
     def retry(self, tx: Tx, lease: Lease, *, not_before_ms: int, error: str) -> bool:
         """Put the item back (after `check`); False when its attempts are used up and it is dead now."""
         values = self._timed({**_held(lease), "due_ms": not_before_ms, "error": error})
-        row = on(tx).execute(self._retry, values).first()
+        row = self._settled(tx).execute(self._retry, values).first()
         if row is None:
             raise _fenced(lease)
         return row[0] == _QUEUED
@@ -175,26 +218,27 @@ class SqlWorkStore:
     def request_cancel(self, tx: Tx, kind: str, ref: str) -> bool:
         """Ask the holder to stop; True if somebody holds it. An item that only waits becomes done."""
         values = {"of_kind": kind, "of_ref": ref}
-        if on(tx).execute(self._cancel_held, values).rowcount > 0:
+        if self._settled(tx).execute(self._cancel_held, values).rowcount > 0:
             return True
-        on(tx).execute(self._cancel_waiting, self._timed(values))
+        self._settled(tx).execute(self._cancel_waiting, self._timed(values))
         return False
 
     def release_owner(self, tx: Tx, owners: Collection[str]) -> int:
         """Give up all leases of owners that are known to be dead; return how many."""
-        return on(tx).execute(self._release, {"owners": list(owners)}).rowcount
+        return self._settled(tx).execute(self._release, {"owners": list(owners)}).rowcount
 
     def get(self, tx: Tx, work_id: WorkId) -> WorkItem | None:
         """Return the item, if it exists."""
+        self._settled(tx)
         return self._items.get(tx, work_id)
 
     def counts(self, tx: Tx) -> Mapping[str, int]:
         """Return the number of items per state; a state without any is left out."""
-        return {state: count for state, count in on(tx).execute(self._counts)}  # noqa: C416  rows are no pairs
+        return {state: count for state, count in self._settled(tx).execute(self._counts)}  # noqa: C416  rows are no pairs
 
     def prune(self, tx: Tx, *, before_ms: int, limit: int) -> int:
         """Delete done items that ended before *before_ms*, at most *limit*; return how many."""
-        return on(tx).execute(self._prune, {"before_ms": before_ms, "limit": limit}).rowcount
+        return self._settled(tx).execute(self._prune, {"before_ms": before_ms, "limit": limit}).rowcount
 
     def _timed(self, values: dict[str, Any]) -> dict[str, Any]:
         if self._ours:
@@ -203,11 +247,19 @@ class SqlWorkStore:
 
     def prune_dead(self, tx: Tx, *, before_ms: int, limit: int) -> int:
         """Delete items that were given up on before *before_ms*, at most *limit*; return how many."""
-        return on(tx).execute(self._prune_dead, {"before_ms": before_ms, "limit": limit}).rowcount
+        return self._settled(tx).execute(self._prune_dead, {"before_ms": before_ms, "limit": limit}).rowcount
 
 
 def _held(lease: Lease) -> dict[str, Any]:
     return {"work_id": lease.work_id, "held_fence": lease.fence, "held_by": lease.owner}
+
+
+def _all_held(leases: Collection[Lease]) -> dict[str, Any]:
+    return {
+        "ids": [lease.work_id for lease in leases],
+        "fences": [lease.fence for lease in leases],
+        "owners": [lease.owner for lease in leases],
+    }
 
 
 def _fenced(lease: Lease) -> FencedError:
