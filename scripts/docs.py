@@ -25,7 +25,7 @@ from skep.product.images.model import BuildStatus
 from skep.product.runs import machine as runs
 from skep.product.runs.model import RunStatus
 from skep.product.sandboxes import machine as sandboxes
-from skep.product.sandboxes.model import Exit, ExitReason, Phase
+from skep.product.sandboxes.model import Exit, ExitReason, Inspection, Limits, Phase
 from skep.product.work import machine as work
 from skep.testing import samples
 
@@ -204,13 +204,19 @@ def attempt_phases() -> str:
 
 def run_ends() -> str:
     """Tell what each end of a command means for its run, by asking `runs.machine.outcome`."""
-    ends = [Exit(reason=ExitReason.EXITED, code=0)]
-    ends += [Exit(reason=reason, code=3 if reason is ExitReason.EXITED else None, signal=9) for reason in ExitReason]
+    plenty = Inspection(alive=True)
+    full, crowded = replace(plenty, disk_left_bytes=0), replace(plenty, pids_reached=True)
+    limits = Limits(cpus=1, memory_bytes=0, disk_bytes=0, pids=0, output_bytes=0)
+    failed = Exit(reason=ExitReason.EXITED, code=3)
+    rest = (Exit(reason=reason, signal=9) for reason in ExitReason if reason is not ExitReason.EXITED)
+    ends = [("exited, code 0", replace(failed, code=0), plenty), ("exited, code 3", failed, plenty)]
+    ends += [("exited, code 3, or signaled; its disk is full", failed, full)]
+    ends += [("exited, code 3, or signaled; it had too many processes", failed, crowded)]
+    ends += [(end.reason.value, end, plenty) for end in rest]
     rows: list[tuple[str, str, str]] = []
-    for end in ends:
-        meant = runs.outcome(end, cancel_requested=False)
+    for words, end, seen in ends:
+        meant = runs.outcome(end, cancel_requested=False, seen=seen, limits=limits)
         code = meant.failure.code if meant.failure else ""
-        words = end.reason.value + (f", code {end.code}" if end.code is not None else "")
         rows.append((words, meant.happening.value, f"`{code}`" if code else ""))
     return table(("the command", "the run", "`error.code`"), rows)
 

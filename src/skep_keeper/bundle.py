@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from skep_keeper import seccomp
+from skep_keeper.cgroups import Usage
 from skep_keeper.vocabulary import Spec
 
 #: How many host ids a sandbox has; ids inside are 0 to RANGE_SIZE - 1.
@@ -73,6 +74,14 @@ def config(spec: Spec, ground: Ground) -> dict[str, Any]:
 def nproc(pids: int) -> int:
     """Return how many processes one user may have, so that the supervisor can still fork among a fork bomb."""
     return max(pids - 10, pids // 2)
+
+
+def pids_reached(pids: int, usage: Usage) -> bool:
+    """Tell whether the agent has had all processes that one user may have.
+
+    Nobody counts how often `RLIMIT_NPROC` refuses one, but beside the supervisor there is nobody else in the group.
+    """
+    return usage.pids_refused > 0 or usage.pids_peak > nproc(pids)
 
 
 def shm_bytes(memory_bytes: int) -> int:

@@ -36,6 +36,10 @@ class Usage:
     memory_peak_bytes: int = 0
     cpu_seconds: float = 0.0
     pids: int = 0
+    #: The most processes and threads that there were at once; 0 where the kernel does not keep it (before 6.1).
+    pids_peak: int = 0
+    #: How often the group's own limit refused another one.
+    pids_refused: int = 0
 
 
 def hierarchies(mounts: list[Mount]) -> tuple[Hierarchy, ...]:
@@ -69,11 +73,13 @@ class Cgroups:
     def usage(self, name: str) -> Usage:
         """Read the counters of one sandbox; zeros for what is not counted here."""
         return Usage(
-            oom_kills=self._oom_kills(name),
+            oom_kills=self._counted(name, "memory", "memory.oom_control", "memory.events", "oom_kill"),
             memory_bytes=self._number(name, "memory", "memory.usage_in_bytes", "memory.current"),
             memory_peak_bytes=self._number(name, "memory", "memory.max_usage_in_bytes", "memory.peak"),
             cpu_seconds=self._cpu_seconds(name),
             pids=self._number(name, "pids", "pids.current", "pids.current"),
+            pids_peak=self._number(name, "pids", "pids.peak", "pids.peak"),
+            pids_refused=self._counted(name, "pids", "pids.events", "pids.events", "max"),
         )
 
     def names(self) -> set[str]:
@@ -154,9 +160,9 @@ class Cgroups:
         path = self._file(name, controller, v1, v2)
         return files.read_number(path) if path else 0
 
-    def _oom_kills(self, name: str) -> int:
-        path = self._file(name, "memory", "memory.oom_control", "memory.events")
-        return _keyed(files.read_text(path), "oom_kill") if path else 0
+    def _counted(self, name: str, controller: str, v1: str, v2: str, key: str) -> int:
+        path = self._file(name, controller, v1, v2)
+        return _keyed(files.read_text(path), key) if path else 0
 
     def _cpu_seconds(self, name: str) -> float:
         tree = self._tree("cpuacct")

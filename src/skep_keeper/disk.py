@@ -46,6 +46,15 @@ class Disk:
     spool: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Left:
+    """What a disk has left for the agent: what is kept back for the supervisor does not count."""
+
+    bytes: int
+    #: Files and folders that can still be made.
+    files: int
+
+
 def reserve(spec: Spec) -> int:
     """Return how many bytes are kept back for the supervisor: never more than half, which the file system refuses."""
     return _whole_blocks(min(spec.output_bytes * _KEPT_OUTPUTS + _MIB, 257 * _MIB, spec.disk_bytes))
@@ -120,6 +129,17 @@ class Disks:
         """Return where a mounted disk's spool lies."""
         inside = f"{nest.disk}/spool"
         return inside if os.path.isdir(inside) else nest.spool
+
+    def left(self, nest: Nest) -> Left | None:
+        """Return what a disk has left; None where it is not mounted, as after a reboot."""
+        try:
+            if not os.path.ismount(nest.disk):
+                return None
+            found = os.statvfs(nest.disk)
+        except OSError:
+            # It is being removed at this moment.
+            return None
+        return Left(bytes=found.f_bavail * found.f_frsize, files=found.f_favail)
 
     def remove(self, sandbox_id: str) -> None:
         """Remove the image of a sandbox whose disk is no longer mounted."""

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from skep_keeper import bundle
 from skep_keeper import vocabulary as v
 from skep_keeper.layers import Layers
 from skep_keeper.leftovers import Leftovers
@@ -107,7 +108,7 @@ class Operations:
         return Answer(items=[_worded(found) for found in self._sandboxes.all()])
 
     def _inspect(self, request: v.Inspect) -> Answer:
-        found, usage = self._sandboxes.inspect(request.id)
+        found, usage, left = self._sandboxes.inspect(request.id)
         return Answer(
             values={
                 **_worded(found),
@@ -116,6 +117,9 @@ class Operations:
                 "memory_peak_bytes": usage.memory_peak_bytes,
                 "cpu_seconds": usage.cpu_seconds,
                 "pids": usage.pids,
+                "pids_reached": found.spec is not None and bundle.pids_reached(found.spec.pids, usage),
+                "disk_left_bytes": None if left is None else left.bytes,
+                "disk_left_files": None if left is None else left.files,
             }
         )
 

@@ -15,7 +15,7 @@ from typing import Any
 from skep_keeper import bundle, files, log, mounts, netns, processes, rootfs
 from skep_keeper.bundle import Ground
 from skep_keeper.cgroups import Cgroups, Usage
-from skep_keeper.disk import Disks
+from skep_keeper.disk import Disks, Left
 from skep_keeper.errors import BadRequestError, ConflictError, KeeperError, NotFoundError
 from skep_keeper.layers import Layers
 from skep_keeper.locks import Locks
@@ -113,9 +113,10 @@ class Sandboxes:
         found = [self._look(self._places.sandbox(name)) for name in files.names(self._places.sandboxes)]
         return [item for item in found if item is not None]
 
-    def inspect(self, sandbox_id: str) -> tuple[Found, Usage]:
-        """Look at one sandbox: what of it lives, and what the kernel counted."""
-        return self._require(sandbox_id), self._cgroups.usage(sandbox_id)
+    def inspect(self, sandbox_id: str) -> tuple[Found, Usage, Left | None]:
+        """Look at one sandbox: what of it lives, what the kernel counted, and what is left of its disk."""
+        found = self._require(sandbox_id)
+        return found, self._cgroups.usage(sandbox_id), self._disks.left(self._places.sandbox(sandbox_id))
 
     def kill(self, sandbox_id: str) -> None:
         """End all processes of a sandbox; its files stay until it is destroyed."""

@@ -61,19 +61,31 @@ def test_used_up_memory_is_told(user, acting, neighbour):
 
 
 def test_used_up_processes_hit_only_the_agent(user, acting, neighbour):
-    """Who forks without end gets the kernel's error; what it forked is gone with it."""
+    """Who forks without end gets the kernel's error, and is told the limit; what it forked is gone with it."""
     ended = user.run(acting, {"do": "pids"})
 
-    assert (ended["status"], ended["exit_code"]) == ("failed", 3)
+    assert (ended["status"], ended["exit_code"], ended["error"]["code"]) == ("failed", 3, "out_of_processes")
+    assert "limit of processes and threads (32)" in ended["error"]["message"]
+    assert "resources.pids" in ended["error"]["hint"]
     assert "Resource temporarily unavailable" in ended["output"]["stdout"]
 
 
 def test_a_full_disk_hits_only_the_agent(user, acting, neighbour):
-    """Who fills its disk gets the kernel's error, and its words are kept all the same."""
+    """Who fills its disk gets the kernel's error, and is told the limit; its words are kept all the same."""
     ended = user.run(acting, {"do": "disk"})
 
-    assert (ended["status"], ended["exit_code"]) == ("failed", 1)
+    assert (ended["status"], ended["exit_code"], ended["error"]["code"]) == ("failed", 1, "out_of_disk")
+    assert "32 MiB of disk" in ended["error"]["message"]
+    assert "resources.disk_mb" in ended["error"]["hint"]
     assert "No space left on device" in ended["output"]["stderr"]
+
+
+@pytest.mark.parametrize("limit", ["pids", "disk"])
+def test_who_lives_with_a_limit_succeeds(user, acting, limit):
+    """An agent that meets a limit, copes and ends well has succeeded."""
+    ended = user.run(acting, {"do": limit, "cope": True})
+
+    assert (ended["status"], ended["exit_code"], ended["error"]) == ("succeeded", 0, None)
 
 
 def test_the_time_limit_ends_a_run_that_ignores_term(user, acting):

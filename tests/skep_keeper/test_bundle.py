@@ -3,6 +3,7 @@
 import dataclasses
 
 from skep_keeper import bundle, seccomp
+from skep_keeper.cgroups import Usage
 from skep_keeper.vocabulary import Spec
 
 SPEC = Spec(
@@ -152,3 +153,12 @@ def test_the_supervisor_can_always_fork():
     """One user's processes never use up the sandbox's."""
     for pids in (16, 20, 64, 4096):
         assert 0 < bundle.nproc(pids) < pids
+
+
+def test_when_the_agent_has_had_all_its_processes():
+    """All of one user's beside the supervisor, or a refusal by the group itself; not where nothing is counted."""
+    assert bundle.nproc(64) == 54
+    assert not bundle.pids_reached(64, Usage(pids_peak=54))
+    assert bundle.pids_reached(64, Usage(pids_peak=55))
+    assert bundle.pids_reached(64, Usage(pids_refused=1))
+    assert not bundle.pids_reached(64, Usage())

@@ -31,6 +31,8 @@ def v1(tmp_path):
     (tmp_path / "memory" / one / "memory.max_usage_in_bytes").write_text("2000\n")
     (tmp_path / "cpu" / one / "cpuacct.usage").write_text("1500000000\n")
     (tmp_path / "pids" / one / "pids.current").write_text("4\n")
+    (tmp_path / "pids" / one / "pids.peak").write_text("6\n")
+    (tmp_path / "pids" / one / "pids.events").write_text("max 7\n")
     return Cgroups("/skep/i", tuple(trees))
 
 
@@ -44,6 +46,8 @@ def v2(tmp_path):
     (one / "memory.peak").write_text("2000\n")
     (one / "cpu.stat").write_text("usage_usec 1500000\nuser_usec 1000000\n")
     (one / "pids.current").write_text("4\n")
+    (one / "pids.peak").write_text("6\n")
+    (one / "pids.events").write_text("max 7\n")
     return Cgroups("/skep/i", (Hierarchy(str(tmp_path), 2, frozenset({"memory", "cpu", "pids"})),))
 
 
@@ -52,7 +56,9 @@ def test_usage_is_the_same_in_both_versions(version, request):
     """The counters have other names and units, and mean the same."""
     groups = request.getfixturevalue(version)
 
-    assert groups.usage("one") == Usage(oom_kills=3, memory_bytes=1000, memory_peak_bytes=2000, cpu_seconds=1.5, pids=4)
+    assert groups.usage("one") == Usage(
+        oom_kills=3, memory_bytes=1000, memory_peak_bytes=2000, cpu_seconds=1.5, pids=4, pids_peak=6, pids_refused=7
+    )
     assert groups.usage("none") == Usage()
     assert groups.names() == {"one"}
     assert groups.enforceable() == {"memory": True, "pids": True, "cpu": True, "swap": True}

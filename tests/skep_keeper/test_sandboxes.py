@@ -6,6 +6,7 @@ import shutil
 import signal
 import socket
 import subprocess
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -218,6 +219,23 @@ def test_layers_lie_over_each_other(ask):
     assert ask("layers")["items"] == []
 
 
+def test_what_is_left_of_a_disk_is_told(ask):
+    """What the agent can still write is told, without what is kept back for the supervisor; a lost disk has no size."""
+    ask.create(1)
+    fresh = ask("inspect", id=new_id(1))["ok"]
+    assert 24 << 20 < fresh["disk_left_bytes"] <= 32 << 20
+    assert fresh["disk_left_files"] > 900
+
+    with suppress(OSError):
+        (ask.folder(1) / "disk/up/filler").write_bytes(bytes(64 << 20))
+    assert ask("inspect", id=new_id(1))["ok"]["disk_left_bytes"] == 0
+
+    ask("kill", id=new_id(1))
+    subprocess.run(["umount", "-l", ask.folder(1) / "disk"], check=True)
+    lost = ask("inspect", id=new_id(1))["ok"]
+    assert (lost["disk_left_bytes"], lost["disk_left_files"]) == (None, None)
+
+
 def test_disks_in_memory_where_there_is_no_loop_device(able):
     """Without images the disk is a small memory file system, the spool another, and that is said."""
     with start_keeper("--disk", "tmpfs") as keeper:
@@ -226,6 +244,7 @@ def test_disks_in_memory_where_there_is_no_loop_device(able):
         assert "held in memory" in keeper.log
         ask.create(1, disk_bytes=1 << 30)
         size = os.statvfs(ask.folder(1) / "disk")
+        assert 0 < ask("inspect", id=new_id(1))["ok"]["disk_left_bytes"] <= 64 << 20
         assert size.f_frsize * size.f_blocks == 64 << 20
         assert os.path.ismount(ask.folder(1) / "spool")
         ask("destroy", id=new_id(1))

@@ -11,6 +11,20 @@ SCRIPT = "script"
 #: A `run_for_s` that only a signal ends.
 FOREVER = 1e6
 
+_TOO_MANY = """
+import os, signal
+made = []
+try:
+    while True:
+        pid = os.fork()
+        if not pid:
+            signal.pause()
+        made.append(pid)
+except OSError:
+    for pid in made:
+        os.kill(pid, signal.SIGKILL)
+"""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Behaviour:
@@ -35,6 +49,10 @@ class Behaviour:
     run_for_s: float = 0.0
     #: It takes memory until it is killed for it.
     oom: bool = False
+    #: It starts processes until it may start no more, and ends them.
+    too_many: bool = False
+    #: It fills its disk.
+    fill_disk: bool = False
     #: It cannot be started at all, for this reason.
     start_error: str = ""
     #: Its sandbox vanishes under it.
@@ -91,8 +109,18 @@ def shell(behaviour: Behaviour) -> tuple[str, ...]:
         lines.append(f"/usr/bin/python3 -c {shlex.quote(program)} {behaviour.listen_to}")
     if behaviour.run_for_s:
         lines.append(f"sleep {behaviour.run_for_s:g}")
-    if behaviour.oom:
-        lines.append("exec /usr/bin/python3 -c 'x = []\nwhile True: x.append(bytearray(b\"x\") * (1 << 24))'")
+    lines += _excesses(behaviour)
     if behaviour.exit_signal is not None:
         lines.append(f"kill -{behaviour.exit_signal} $$")
     return ("/bin/sh", "-c", "\n".join([*lines, f"exit {behaviour.exit_code}"]))
+
+
+def _excesses(behaviour: Behaviour) -> list[str]:
+    lines: list[str] = []
+    if behaviour.oom:
+        lines.append("exec /usr/bin/python3 -c 'x = []\nwhile True: x.append(bytearray(b\"x\") * (1 << 24))'")
+    if behaviour.too_many:
+        lines.append(f"/usr/bin/python3 -c {shlex.quote(_TOO_MANY)}")
+    if behaviour.fill_disk:
+        lines.append("cat /dev/zero > /tmp/filler")
+    return lines

@@ -15,6 +15,7 @@ import asyncio
 from signal import SIGKILL, SIGTERM
 
 from skep.kernel.errors import NotFoundError
+from skep.product.sandboxes.machine import Shortage, shortage
 from skep.product.sandboxes.model import CommandId, ExitReason, Stream
 from skep.testing.behaviour import FOREVER, Behaviour
 from skep.testing.driver_tools import MIB, ConformingDriver, NewSpec, refused, text, with_limits
@@ -195,6 +196,22 @@ class DriverConformance(FileConformance):
         assert (await driver.inspect(handle)).oom_kills >= 1
         killed, _, _ = await self.run(driver, handle, self.command(Behaviour(exit_signal=SIGKILL)))
         assert killed.reason is ExitReason.SIGNALED
+
+    async def test_what_has_run_out_is_seen(self, driver: ConformingDriver, new_spec: NewSpec) -> None:
+        """Too many processes and a full disk are seen after the command, and only in the sandbox that had them."""
+        enforced = (await driver.capabilities()).limits_enforced
+        if not (enforced.get("pids") and enforced.get("disk")):
+            return
+        crowded = await driver.create(with_limits(new_spec(), pids=32))
+        full = await driver.create(with_limits(new_spec(), disk_bytes=32 * MIB))
+
+        assert shortage(await driver.inspect(crowded)) is None
+        assert shortage(await driver.inspect(full)) is None
+        await self.run(driver, crowded, self.command(Behaviour(too_many=True, exit_code=1)))
+        await self.run(driver, full, self.command(Behaviour(fill_disk=True, exit_code=1)))
+
+        assert shortage(await driver.inspect(crowded)) is Shortage.PROCESSES
+        assert shortage(await driver.inspect(full)) is Shortage.DISK
 
     async def test_an_unknown_command_is_not_found(self, driver: ConformingDriver, new_spec: NewSpec) -> None:
         """Nobody waits for ever for a command that was never started."""

@@ -43,6 +43,8 @@ class ScriptedSandbox:
     doors: dict[int, socket.socket] = field(default_factory=dict[int, socket.socket])
     alive: bool = True
     oom_kills: int = 0
+    pids_reached: bool = False
+    disk_full: bool = False
 
 
 class ScriptedDriver:
@@ -120,8 +122,9 @@ class ScriptedDriver:
             shown = b"".join(sandbox.files.read_or_nothing(path) for path in behaviour.show)
             if behaviour.listen_to is not None:
                 shown += await self._hear(sandbox, behaviour.listen_to)
-            if behaviour.oom:
-                sandbox.oom_kills += 1
+            sandbox.oom_kills += behaviour.oom
+            sandbox.pids_reached |= behaviour.too_many
+            sandbox.disk_full |= behaviour.fill_disk
             made.start(shown)
         if behaviour.lost:
             self.vanish(handle.id)
@@ -133,7 +136,14 @@ class ScriptedDriver:
         if sandbox is None or not sandbox.alive:
             return Inspection(alive=False, oom_kills=sandbox.oom_kills if sandbox else 0)
         running = sum(command.exit is None for command in sandbox.commands.values())
-        return Inspection(alive=True, oom_kills=sandbox.oom_kills, memory_bytes=1 << 20, pids=1 + running)
+        return Inspection(
+            alive=True,
+            oom_kills=sandbox.oom_kills,
+            memory_bytes=1 << 20,
+            pids=1 + running,
+            pids_reached=sandbox.pids_reached,
+            disk_left_bytes=0 if sandbox.disk_full else sandbox.spec.limits.disk_bytes,
+        )
 
     async def signal(self, handle: Handle, command_id: CommandId, number: int) -> None:
         """Signal a command; one that is over is left alone."""

@@ -10,7 +10,7 @@ from skep.product.blobs.model import LogId
 from skep.product.images import failures, machine
 from skep.product.images.model import Build, BuildId, BuildStatus, Failure, FilesSource, GitSource
 from skep.product.images.options import build_options
-from skep.product.sandboxes.model import Exit, ExitReason, SandboxId
+from skep.product.sandboxes.model import Exit, ExitReason, Inspection, Limits, SandboxId
 
 SOURCE = GitSource(url="https://git.example/a", ref="main")
 BUILD = Build(
@@ -66,17 +66,21 @@ def test_uvs_words() -> None:
 
 
 def test_what_stopped_a_command_from_outside() -> None:
-    """Time, memory and disk come before whatever the program itself said."""
+    """Time, memory, disk and processes come, in this order, before whatever the program itself said."""
+    limits = Limits(cpus=1, memory_bytes=1 << 20, disk_bytes=2 << 20, pids=3, output_bytes=1)
 
-    def told(exit_: Exit, words: str = "", oom_kills: int = 0) -> str | None:
-        failure = failures.of_exit(exit_, words, oom_kills=oom_kills, memory_mb=1, disk_mb=2, limit_s=3)
+    def told(exit_: Exit, words: str = "", **seen: int) -> str | None:
+        failure = failures.of_exit(exit_, words, seen=Inspection(alive=True, **seen), limits=limits, limit_s=3)
         return failure and failure.code
 
     failed = Exit(reason=ExitReason.EXITED, code=1)
     assert told(failed) is None
-    assert told(failed, oom_kills=1) == "out_of_memory"
-    assert told(failed, "OSError: No space left on device") == "disk_full"
-    assert told(replace(failed, reason=ExitReason.TIMED_OUT)) == "build_timed_out"
+    assert told(failed, pids_reached=True) == "out_of_processes"
+    assert told(failed, "No solution found when", pids_reached=True) is None
+    assert told(failed, "OSError: No space left on device", pids_reached=True) == "out_of_disk"
+    assert told(failed, disk_left_bytes=0, pids_reached=True) == "out_of_disk"
+    assert told(failed, oom_kills=1, disk_left_bytes=0) == "out_of_memory"
+    assert told(replace(failed, reason=ExitReason.TIMED_OUT), oom_kills=1) == "build_timed_out"
     assert told(replace(failed, reason=ExitReason.OUT_OF_MEMORY)) == "out_of_memory"
 
 

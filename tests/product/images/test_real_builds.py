@@ -260,7 +260,7 @@ async def test_dependencies_that_cannot_be_had(rig) -> None:
 
 
 async def test_a_setup_that_runs_wild_is_stopped(make_rig, driver) -> None:
-    """Time, memory and disk each end a build with their own code."""
+    """Time, memory, disk and processes each end a build with their own code."""
     import asyncio
 
     pyproject = (
@@ -271,7 +271,8 @@ async def test_a_setup_that_runs_wild_is_stopped(make_rig, driver) -> None:
     wild = {
         "build_timed_out": head + "import time; time.sleep(600)\n",
         "out_of_memory": head + "x = []\n    while True: x.append(bytearray(b'x') * (1 << 24))\n",
-        "disk_full": head + "f = open('/app/big', 'wb')\n    while True: f.write(b'x' * (1 << 20))\n",
+        "out_of_disk": head + "f = open('/app/big', 'wb')\n    while True: f.write(b'x' * (1 << 20))\n",
+        "out_of_processes": head + "import os, time\n    while os.fork(): pass\n    time.sleep(3)\n    os._exit(0)\n",
     }
     rig = make_rig(driver, build_timeout_s=15, build_memory_mb=256, build_disk_mb=192)
     async with rig.life():

@@ -55,13 +55,15 @@ async def test_a_run_is_kept_whole(world):
         (Behaviour(exit_code=3), RunStatus.FAILED, "exit_code"),
         (Behaviour(exit_signal=11), RunStatus.FAILED, "signaled"),
         (Behaviour(oom=True, exit_signal=9), RunStatus.FAILED, "out_of_memory"),
+        (Behaviour(fill_disk=True, exit_code=1), RunStatus.FAILED, "out_of_disk"),
+        (Behaviour(too_many=True, exit_code=3), RunStatus.FAILED, "out_of_processes"),
         (Behaviour(start_error="no such program"), RunStatus.FAILED, "not_started"),
         (Behaviour(lost=True, run_for_s=FOREVER), RunStatus.LOST, "lost"),
         (Behaviour(lost=True, stdout="x"), RunStatus.FAILED, "output_lost"),
     ],
 )
 async def test_ends_are_told_apart(world, behaviour, status, code):
-    """Exit code, signal, memory, a command that cannot start and a vanished sandbox each end a run in their way."""
+    """Exit code, signal, each limit, a command that cannot start and a vanished sandbox end a run in their own way."""
     await world.agent(behaviour)
     run = await world.start()
     async with world.working():

@@ -25,7 +25,7 @@ from skep.product.runs.machine import (
     time_limit_s,
 )
 from skep.product.runs.model import Attempt, AttemptId, AttemptPhase, Run, RunId, RunStatus
-from skep.product.sandboxes.model import Exit, ExitReason, SandboxId
+from skep.product.sandboxes.model import Exit, ExitReason, Inspection, Limits, SandboxId
 
 EXITS = st.builds(
     Exit,
@@ -35,6 +35,21 @@ EXITS = st.builds(
     duration_s=st.floats(allow_nan=False, allow_infinity=False),
     message=st.text(max_size=50),
 )
+
+SEEN = st.builds(
+    Inspection,
+    alive=st.booleans(),
+    oom_kills=st.integers(0, 2),
+    pids_reached=st.booleans(),
+    disk_left_bytes=st.none() | st.integers(0, 1 << 30),
+    disk_left_files=st.none() | st.integers(0, 9),
+)
+LIMITS = Limits(cpus=1, memory_bytes=1 << 28, disk_bytes=32 << 20, pids=48, output_bytes=1 << 20)
+
+
+def judged(end, *, cancelled=False, **seen):
+    """What the end of a command means, in a sandbox of which the host has *seen* so much."""
+    return outcome(end, cancel_requested=cancelled, seen=Inspection(alive=True, **seen), limits=LIMITS)
 
 
 def attempt(number=1, *, reason=None, phase=AttemptPhase.ENDED, started_ms=None):
@@ -105,10 +120,10 @@ class RunLife(RuleBasedStateMachine):
 TestRunLife = RunLife.TestCase
 
 
-@given(end=EXITS, cancelled=st.booleans())
-def test_every_exit_has_an_outcome(end, cancelled):
+@given(end=EXITS, seen=SEEN, cancelled=st.booleans())
+def test_every_exit_has_an_outcome(end, seen, cancelled):
     """Any exit, however odd its numbers and words, ends a running run, with a reason unless it succeeded."""
-    meant = outcome(end, cancel_requested=cancelled)
+    meant = outcome(end, cancel_requested=cancelled, seen=seen, limits=LIMITS)
     status = becomes(RunStatus.RUNNING, meant.happening)
     assert status.final
     assert (meant.failure is None) == (status is RunStatus.SUCCEEDED)
@@ -116,6 +131,8 @@ def test_every_exit_has_an_outcome(end, cancelled):
         assert status is RunStatus.CANCELLED
     if status is RunStatus.SUCCEEDED:
         assert (end.reason, end.code) == (ExitReason.EXITED, 0)
+    elif (end.reason, end.code) == (ExitReason.EXITED, 0):
+        assert cancelled
     if meant.failure:
         assert meant.failure.message.isprintable()
 
@@ -135,9 +152,50 @@ def test_every_exit_has_an_outcome(end, cancelled):
 )
 def test_exits(end, status, code):
     """Each reason has its status and its code."""
-    meant = outcome(end, cancel_requested=False)
+    meant = judged(end)
     assert becomes(RunStatus.RUNNING, meant.happening) is status
     assert (meant.failure and meant.failure.code) == code
+
+
+FULL, FEW = {"disk_left_bytes": 4096, "disk_left_files": 9}, {"pids_reached": True}
+
+
+@pytest.mark.parametrize(
+    ("reason", "seen", "code"),
+    [
+        (ExitReason.EXITED, FULL, "out_of_disk"),
+        (ExitReason.EXITED, {"disk_left_bytes": 9 << 20, "disk_left_files": 0}, "out_of_disk"),
+        (ExitReason.EXITED, FEW, "out_of_processes"),
+        (ExitReason.EXITED, FULL | FEW, "out_of_disk"),
+        (ExitReason.EXITED, {"disk_left_bytes": 1 << 20, "disk_left_files": 1, "pids": 48}, "exit_code"),
+        (ExitReason.SIGNALED, FULL, "out_of_disk"),
+        (ExitReason.SIGNALED, FEW, "out_of_processes"),
+        (ExitReason.OUT_OF_MEMORY, FULL | FEW, "out_of_memory"),
+        (ExitReason.TIMED_OUT, FULL | FEW, "timed_out"),
+        (ExitReason.NOT_STARTED, FULL | FEW, "not_started"),
+        (ExitReason.LOST, FULL | FEW, "lost"),
+    ],
+)
+def test_which_limit_is_named(reason, seen, code):
+    """What ended a command from outside comes first, then a full disk, then too many processes, then its own code."""
+    end = Exit(reason=reason, code=7 if reason is ExitReason.EXITED else None, signal=6)
+    assert judged(end, **seen).failure.code == code
+    assert judged(end, cancelled=True, **seen).failure.code == "cancelled"
+
+
+def test_who_succeeds_at_a_limit_has_succeeded():
+    """A full disk or a limit of processes is no failure of an agent that can live with it."""
+    assert judged(Exit(reason=ExitReason.EXITED, code=0), **FULL, **FEW).happening is Happening.SUCCEEDED
+
+
+def test_a_limit_is_told_with_the_end_and_the_way_out():
+    """The words say how the agent ended, what the limit was, and what to ask for."""
+    disk = judged(Exit(reason=ExitReason.EXITED, code=1), **FULL).failure
+    assert disk.message == "The agent ended with exit code 1, and its 32 MiB of disk are used up."
+    assert "resources.disk_mb" in disk.hint
+    pids = judged(Exit(reason=ExitReason.SIGNALED, signal=6), **FEW).failure
+    assert pids.message == "The agent was ended by SIGABRT, and had reached its limit of processes and threads (48)."
+    assert "resources.pids" in pids.hint
 
 
 @given(

@@ -148,13 +148,11 @@ class Attempt:
             ran = await workshop.run(step, env=made.env, timeout_s=left)
             if ran.ok:
                 continue
-            limits = self._options.limits
             failure = failures.of_exit(
                 ran.exit,
                 ran.stderr,
-                oom_kills=(await workshop.driver.inspect(workshop.handle)).oom_kills,
-                memory_mb=limits.memory_bytes // MIB,
-                disk_mb=limits.disk_bytes // MIB,
+                seen=await workshop.driver.inspect(workshop.handle),
+                limits=self._options.limits,
                 limit_s=self._options.timeout_s,
             )
             raise BuildFailedError(failure or failures.of_install(ran.stderr, workshop.refused))

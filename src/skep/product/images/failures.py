@@ -2,14 +2,17 @@
 
 import re
 
+from skep.kernel.settings import MIB
 from skep.product.images.model import Failure, GitSource
-from skep.product.sandboxes.model import Exit, ExitReason
+from skep.product.sandboxes.machine import Shortage, shortage
+from skep.product.sandboxes.model import Exit, ExitReason, Inspection, Limits
 
 _MAX_QUOTE = 4000
 _SIZE_HINT = "Deploy a smaller repository or folder, or have the operator raise SKEP_SOURCE_LIMIT_MB."
 #: Escape sequences and other control characters, but for the line's end and the tab.
 _CONTROL = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _NO_SPACE = "no space left on device"
+_UNRESOLVABLE = "No solution found"
 _NOT_PUBLIC = (
     "could not read username",
     "authentication failed",
@@ -33,17 +36,27 @@ def quote(words: str) -> str:
     return text if len(text) <= _MAX_QUOTE else "..." + text[-_MAX_QUOTE:]
 
 
-def of_exit(exit_: Exit, words: str, *, oom_kills: int, memory_mb: int, disk_mb: int, limit_s: float) -> Failure | None:
-    """Say what stopped a command from outside: memory, disk, time; None if it failed by itself."""
+def of_exit(exit_: Exit, words: str, *, seen: Inspection, limits: Limits, limit_s: float) -> Failure | None:
+    """Say which limit stopped a command that failed, in this order: time, memory, disk, processes; None if none did.
+
+    Its own *words* tell of a disk that was full and was cleared up before the host has *seen* the sandbox.
+    """
     if exit_.reason is ExitReason.TIMED_OUT:
         return timed_out(limit_s)
-    if exit_.reason is ExitReason.OUT_OF_MEMORY or oom_kills:
-        return out_of_memory(memory_mb)
-    if _NO_SPACE in words.lower():
+    if exit_.reason is ExitReason.OUT_OF_MEMORY or seen.oom_kills:
+        return out_of_memory(limits.memory_bytes // MIB)
+    lack = shortage(seen)
+    if lack is Shortage.DISK or _NO_SPACE in words.lower():
         return Failure(
-            code="disk_full",
-            message=f"The build used up its {disk_mb} MiB of disk.",
+            code="out_of_disk",
+            message=f"The build used up its {limits.disk_bytes // MIB} MiB of disk.",
             hint="Depend on less, or have the operator raise SKEP_BUILD_DISK_MB.",
+        )
+    if lack is Shortage.PROCESSES and _UNRESOLVABLE not in words:
+        return Failure(
+            code="out_of_processes",
+            message=f"The build had reached its limit of processes and threads ({limits.pids}): {quote(words)}",
+            hint="What it builds has to start fewer of them at once.",
         )
     return None
 
@@ -123,8 +136,8 @@ def no_path(path: str) -> Failure:
 def of_install(words: str, refused: tuple[str, ...]) -> Failure:
     """Say what uv's last *words* mean; *refused* names the hosts that the door did not let it reach."""
     said = quote(words)
-    if "No solution found" in said:
-        start = said.index("No solution found")
+    if _UNRESOLVABLE in said:
+        start = said.index(_UNRESOLVABLE)
         return Failure(
             code="dependencies_unresolvable",
             message=f"The dependencies cannot be resolved: {said[start:]}",

@@ -238,7 +238,7 @@ class BuildRecords:
         return build
 
     def _notify(self, tx: Tx, build_id: BuildId) -> None:
-        self._db.after_commit(tx, lambda: self._hub.notify(f"build:{build_id}"))
+        self._hub.announce(self._db, tx, f"build:{build_id}")
 
     def _now_ms(self) -> int:
         return to_ms(self._clock.now())

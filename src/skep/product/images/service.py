@@ -171,7 +171,7 @@ class ImageService:
                 self._sandboxes.set_phase(tx, build.sandbox_id, Phase.DESTROYING)
             for listener in self._listeners:
                 listener.build_ended(tx, build, None)
-            self._db.after_commit(tx, lambda: self._hub.notify(f"build:{build_id}"))
+            self._hub.announce(self._db, tx, f"build:{build_id}")
             return build, True
 
         build, ended = await self._db.write(cancel)

@@ -217,8 +217,9 @@ class JobExecutor:
     async def _keep(self, job: _Job, state: State, attempt: Attempt, handle: Handle) -> bool:
         end = attempt.exit
         assert end is not None, "an attempt that has exited says how"
-        meant = outcome(end, cancel_requested=state.run.cancel_requested)
         inspection = await self._driver.inspect(handle)
+        limits = plan.sandbox_limits(state.version.config, self._limits)
+        meant = outcome(end, cancel_requested=state.run.cancel_requested, seen=inspection, limits=limits)
         try:
             if job.copied != attempt.id and await self._copy(attempt, handle):
                 end = replace(end, truncated=True)

@@ -10,7 +10,8 @@ from skep.kernel.errors import ConflictError
 from skep.product.agents.model import AgentConfig
 from skep.product.images.model import Failure, Image
 from skep.product.runs.model import Attempt, AttemptPhase, Run, RunStatus
-from skep.product.sandboxes.model import Exit, ExitReason
+from skep.product.sandboxes.machine import Shortage, shortage
+from skep.product.sandboxes.model import Exit, ExitReason, Inspection, Limits
 
 
 class Happening(StrEnum):
@@ -97,10 +98,12 @@ class Outcome:
     failure: Failure | None = None
 
 
-def outcome(end: Exit, *, cancel_requested: bool) -> Outcome:
-    """Say what it means that the command ended like *end*; whoever asked for the end before gets it.
+def outcome(end: Exit, *, cancel_requested: bool, seen: Inspection, limits: Limits) -> Outcome:
+    """Say what it means that the command ended like *end*, in a sandbox with *limits* as the host has *seen* it since.
 
-    A lost command is not judged here: `after_loss` does that.
+    The first of these counts: somebody asked for the end before; the command succeeded, whatever limit it met on its
+    way; time or memory ended it from outside; it failed by itself and had run out of disk, or of processes; its own
+    exit code or signal. A lost command is not judged here: `after_loss` does that.
     """
     if cancel_requested:
         return CANCELLED
@@ -108,11 +111,12 @@ def outcome(end: Exit, *, cancel_requested: bool) -> Outcome:
     match end.reason:
         case ExitReason.EXITED if end.code == 0:
             return Outcome(happening=Happening.SUCCEEDED)
+        case ExitReason.EXITED | ExitReason.SIGNALED if lack := shortage(seen):
+            return _ran_out(lack, end, limits)
         case ExitReason.EXITED:
-            said = "an unknown exit code" if end.code is None else f"exit code {end.code}"
-            code, message, hint = "exit_code", f"The agent ended with {said}.", "Its log says more: skep logs RUN"
+            code, message, hint = "exit_code", f"The agent {_ended(end)}.", "Its log says more: skep logs RUN"
         case ExitReason.SIGNALED:
-            message = f"The agent was ended by {signal_name(end.signal)}."
+            message = f"The agent {_ended(end)}."
         case ExitReason.TIMED_OUT:
             happening = Happening.TIMED_OUT
             message, hint = f"The time limit passed, after {end.duration_s:.0f} s.", "Ask for more with timeout_s."
@@ -191,6 +195,24 @@ def signal_name(number: int | None) -> str:
 
 def _unstarted(attempt: Attempt) -> bool:
     return attempt.exit is not None and attempt.exit.reason is ExitReason.NOT_STARTED
+
+
+def _ended(end: Exit) -> str:
+    if end.reason is ExitReason.SIGNALED:
+        return f"was ended by {signal_name(end.signal)}"
+    return "ended with " + ("an unknown exit code" if end.code is None else f"exit code {end.code}")
+
+
+def _ran_out(lack: Shortage, end: Exit, limits: Limits) -> Outcome:
+    # Both are facts; that the one is the cause of the other is only likely, and not said.
+    match lack:
+        case Shortage.DISK:
+            message = f"The agent {_ended(end)}, and its {limits.disk_bytes >> 20} MiB of disk are used up."
+            return _failed("out_of_disk", message, "Ask for more with resources.disk_mb.")
+        case Shortage.PROCESSES:
+            message = f"The agent {_ended(end)}, and had reached its limit of processes and threads ({limits.pids})."
+            hint = "Ask for more with resources.pids; a few of them are kept for Skep's own."
+            return _failed("out_of_processes", message, hint)
 
 
 def _failed(code: str, message: str, hint: str = "") -> Outcome:

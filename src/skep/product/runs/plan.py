@@ -22,19 +22,24 @@ _MIB = 1 << 20
 
 def sandbox_spec(run: Run, attempt: Attempt, config: AgentConfig, image: Image, limits: RunLimits) -> SandboxSpec:
     """Return the sandbox that the attempt gets; the same however often it is asked for."""
-    asked = config.resources
     return SandboxSpec(
         id=attempt.sandbox_id,
         project_id=run.project_id,
         isolation=config.isolation,
-        limits=Limits(
-            cpus=limits.cpus if asked.cpus is None else asked.cpus,
-            memory_bytes=limits.memory_bytes if asked.memory_mb is None else asked.memory_mb * _MIB,
-            disk_bytes=limits.disk_bytes if asked.disk_mb is None else asked.disk_mb * _MIB,
-            pids=limits.pids if asked.pids is None else asked.pids,
-            output_bytes=limits.output_bytes,
-        ),
+        limits=sandbox_limits(config, limits),
         layers=image.layers,
+    )
+
+
+def sandbox_limits(config: AgentConfig, limits: RunLimits) -> Limits:
+    """Return what an attempt may use: what its agent asks for, else what the installation gives."""
+    asked = config.resources
+    return Limits(
+        cpus=limits.cpus if asked.cpus is None else asked.cpus,
+        memory_bytes=limits.memory_bytes if asked.memory_mb is None else asked.memory_mb * _MIB,
+        disk_bytes=limits.disk_bytes if asked.disk_mb is None else asked.disk_mb * _MIB,
+        pids=limits.pids if asked.pids is None else asked.pids,
+        output_bytes=limits.output_bytes,
     )
 
 

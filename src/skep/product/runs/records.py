@@ -44,7 +44,7 @@ class State:
 def say(tx: Tx, db: Database, store: RunStore, hub: Hub, run_id: RunId, at_ms: int, what: str, **data: Any) -> None:
     """Append an event to a run, and wake its followers once it is committed."""
     store.append_event(tx, run_id, at_ms, what, data)
-    db.after_commit(tx, lambda: hub.notify(f"run:{run_id}"))
+    hub.announce(db, tx, f"run:{run_id}")
 
 
 def ended_data(run: Run) -> dict[str, Any]:

@@ -141,6 +141,11 @@ class Inspection:
     memory_peak_bytes: int = 0
     cpu_seconds: float = 0.0
     pids: int = 0
+    #: Its agent has had as many processes at once as it may; False also where the kernel does not say so.
+    pids_reached: bool = False
+    #: What its disk has left for the agent, bytes and files; None where nobody knows.
+    disk_left_bytes: int | None = None
+    disk_left_files: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -97,6 +97,9 @@ class OciDriver:
             memory_peak_bytes=int(told["memory_peak_bytes"]),
             cpu_seconds=float(told["cpu_seconds"]),
             pids=int(told["pids"]),
+            pids_reached=bool(told["pids_reached"]),
+            disk_left_bytes=_known(told["disk_left_bytes"]),
+            disk_left_files=_known(told["disk_left_files"]),
         )
 
     async def signal(self, handle: Handle, command_id: CommandId, number: int) -> None:
@@ -253,6 +256,10 @@ class OciDriver:
 
 def _some(records: Iterator[OutputChunk]) -> list[OutputChunk]:
     return list(islice(records, _CHUNKS_AT_ONCE))
+
+
+def _known(told: Any) -> int | None:
+    return None if told is None else int(told)
 
 
 def _handle(told: dict[str, Any]) -> Handle:
