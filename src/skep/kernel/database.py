@@ -37,3 +37,11 @@ class Database(Protocol):
         It runs in the database's own thread, so it must only hand over (for example `Hub.notify`).
         """
         ...
+
+    def tell_others(self, tx: Tx, topic: str) -> None:
+        """Have *topic* notified in other servers on this database, when *tx* has been committed.
+
+        It may be lost when a connection breaks; where there can be one server only, it does nothing. A caller wants
+        `Hub.announce`, which tells this process, too.
+        """
+        ...

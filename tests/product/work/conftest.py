@@ -2,12 +2,14 @@
 
 import asyncio
 from collections.abc import Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 
 import pytest
 
+from skep.adapters.storage.database import SqlDatabase
 from skep.adapters.storage.stores import make_stores
 from skep.kernel.clock import SystemClock, to_ms
+from skep.kernel.events import Hub
 from skep.product.work.model import NewWork, WorkLimits, WorkTiming
 from skep.product.work.service import WorkService
 from skep.testing.wait import until
@@ -105,31 +107,60 @@ def store(db):
     return make_stores(db.dialect, lambda: to_ms(clock.now())).work
 
 
+@asynccontextmanager
+async def serving(db, store, hub, ids, owner, *, limits=None, timing=QUICK, puppet=None):
+    """Hold a server's share of the work."""
+    puppet = puppet or Puppet(db, store)
+    service = WorkService(
+        db,
+        store,
+        hub,
+        SystemClock(),
+        ids,
+        owner=owner,
+        node_id="nod_1",
+        handlers={"run": puppet},
+        limits=limits or WorkLimits(),
+        timing=timing,
+        jitter=lambda: 1.0,
+    )
+    task = asyncio.create_task(service.run())
+    try:
+        yield Server(service, puppet, db, store)
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+
+
 @pytest.fixture
 def serve(db, store, hub, ids):
     """How to start a server's share of the work, for as long as a `with` lasts."""
 
+    def start(owner="inc_1", **choice):
+        return serving(db, store, hub, ids, owner, **choice)
+
+    return start
+
+
+@pytest.fixture
+def installation(pg_url, ids):
+    """How to start a whole server of its own on one PostgreSQL: connections, hub and work."""
+
     @asynccontextmanager
-    async def start(owner="inc_1", *, limits=None, timing=QUICK, puppet=None):
-        puppet = puppet or Puppet(db, store)
-        service = WorkService(
-            db,
-            store,
-            hub,
-            SystemClock(),
-            ids,
-            owner=owner,
-            node_id="nod_1",
-            handlers={"run": puppet},
-            limits=limits or WorkLimits(),
-            timing=timing,
-            jitter=lambda: 1.0,
-        )
-        task = asyncio.create_task(service.run())
-        try:
-            yield Server(service, puppet, db, store)
-        finally:
-            task.cancel()
-            await asyncio.wait([task])
+    async def start(owner, *, hears=True, **choice):
+        hub = Hub()
+        hub.bind(asyncio.get_running_loop())
+        async with SqlDatabase.open(pg_url) as db, AsyncExitStack() as stack:
+            if hears:
+                with hub.subscribe("anything") as listening:
+                    task = asyncio.create_task(db.hear_others(hub))
+                    stack.push_async_callback(asyncio.wait, [task])
+                    stack.callback(task.cancel)
+                    # Once it listens all are woken, whatever they wait for.
+                    await listening.wait()
+            store = make_stores(db.dialect, lambda: 0).work
+            server = await stack.enter_async_context(serving(db, store, hub, ids, owner, **choice))
+            server.hub = hub
+            yield server
 
     return start

@@ -10,13 +10,15 @@ from typing import Any, TypeVar, cast
 from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 
+from skep.adapters.storage.callouts import Callouts
 from skep.adapters.storage.dialect import Dialect
 from skep.adapters.storage.engine import READERS, dialect_of, make_engine
 from skep.adapters.storage.errors import is_away, is_conflict, translated
 from skep.adapters.storage.mapper import on
 from skep.adapters.storage.migrate import migrate
-from skep.adapters.storage.writer import Unit, Writer, add_action
+from skep.adapters.storage.writer import Unit, Writer, add_action, add_topic
 from skep.kernel.database import Tx
+from skep.kernel.events import Hub
 
 T = TypeVar("T")
 
@@ -29,7 +31,8 @@ class SqlDatabase:
         self.dialect: Dialect = dialect_of(place)
         self._write_engine = make_engine(place, readonly=False)
         self._read_engine = make_engine(place, readonly=True)
-        self._writer = Writer(self._write_engine)
+        self._callouts = Callouts(str(place)) if self.dialect == "postgresql" else None
+        self._writer = Writer(self._write_engine, self._callouts)
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="skep-db-reader")
 
     @classmethod
@@ -86,6 +89,17 @@ class SqlDatabase:
     def after_commit(self, tx: Tx, action: Callable[[], Any]) -> None:
         """Call *action* in the writer's thread soon after *tx* has been committed; never if it is rolled back."""
         add_action(on(tx), action)
+
+    def tell_others(self, tx: Tx, topic: str) -> None:
+        """Have *topic* notified in other servers on this PostgreSQL when *tx* has been committed."""
+        add_topic(on(tx), topic)
+
+    async def hear_others(self, hub: Hub) -> None:
+        """Notify in *hub* what other servers on this PostgreSQL announce, until cancelled; an SQLite has one server."""
+        if self._callouts is None:
+            await asyncio.Event().wait()
+        else:
+            await self._callouts.hear(hub)
 
 
 def _read_once(engine: Engine, work: Callable[[Tx], T]) -> T:

@@ -15,6 +15,7 @@ from typing import Any, cast
 
 from sqlalchemy import Connection, Engine, RootTransaction
 
+from skep.adapters.storage.callouts import Callouts
 from skep.adapters.storage.errors import (
     DRIVER_ERRORS,
     driver_error,
@@ -36,8 +37,8 @@ MAX_BATCH = 256
 _TRIES = 12
 #: So often those who share a commit are run again together before they are parted.
 _TRIES_TOGETHER = 2
-#: Where in `Connection.info` the actions of the unit that runs are kept.
-_ACTIONS = "skep_actions"
+#: Where in `Connection.info` the unit that runs is kept.
+_UNIT = "skep_unit"
 
 
 @dataclass(slots=True)
@@ -48,6 +49,8 @@ class Unit:
     future: asyncio.Future[Any]
     loop: asyncio.AbstractEventLoop
     actions: list[Callable[[], Any]] = field(default_factory=list[Callable[[], Any]])
+    #: What other servers are to be woken for.
+    topics: list[str] = field(default_factory=list[str])
     result: Any = None
     error: BaseException | None = None
     #: Nothing more will happen to it.
@@ -56,6 +59,7 @@ class Unit:
     def reset(self) -> None:
         """Forget what an earlier try left."""
         self.actions.clear()
+        self.topics.clear()
         self.result = self.error = None
 
 
@@ -69,17 +73,27 @@ class _UnreachableError(Exception):
 
 def add_action(connection: Connection, action: Callable[[], Any]) -> None:
     """Have *action* called after the commit of the unit that runs on *connection*."""
-    actions = connection.info.get(_ACTIONS)
-    if actions is None:
-        raise RuntimeError("a read transaction has no commit to act after")
-    actions.append(action)
+    _unit_on(connection).actions.append(action)
+
+
+def add_topic(connection: Connection, topic: str) -> None:
+    """Have other servers woken for *topic* at the commit of the unit that runs on *connection*."""
+    _unit_on(connection).topics.append(topic)
+
+
+def _unit_on(connection: Connection) -> Unit:
+    unit: Unit | None = connection.info.get(_UNIT)
+    if unit is None:
+        raise RuntimeError("a read transaction has no commit after which something could happen")
+    return unit
 
 
 class Writer:
     """Owns the writing connection and its thread."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, callouts: Callouts | None = None) -> None:
         self._engine = engine
+        self._callouts = callouts
         self._connection: Connection | None = None
         self._queue: queue.SimpleQueue[Unit | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._main, name="skep-db-writer", daemon=True)
@@ -186,6 +200,7 @@ class Writer:
                 transaction.rollback()
             else:
                 _settle(transaction.connection, shared)
+                self._call_out(transaction.connection, units)
                 self._end(transaction, units)
         except (*DRIVER_ERRORS, _LostBatchError) as exc:
             cause = exc.__cause__ if isinstance(exc, _LostBatchError) else exc
@@ -193,6 +208,11 @@ class Writer:
             raise _LostBatchError from cause
         for unit in units:
             unit.answered = True
+
+    def _call_out(self, connection: Connection, units: list[Unit]) -> None:
+        topics = {topic for unit in units for topic in unit.topics}
+        if topics and self._callouts is not None:
+            self._callouts.send(connection, topics)
 
     def _end(self, transaction: RootTransaction, units: list[Unit]) -> None:
         try:
@@ -204,7 +224,7 @@ class Writer:
             _fail([unit for unit in units if unit.error is None], _unknown(exc))
 
     def _run_member(self, connection: Connection, unit: Unit, *, alone: bool) -> None:
-        connection.info[_ACTIONS] = unit.actions
+        connection.info[_UNIT] = unit
         try:
             with translated():
                 unit.result = unit.work(cast("Tx", connection))
@@ -216,7 +236,7 @@ class Writer:
 
     def _run_guarded(self, connection: Connection, unit: Unit) -> None:
         driver: Any = connection.connection.dbapi_connection
-        connection.info[_ACTIONS] = unit.actions
+        connection.info[_UNIT] = unit
         # Plain statements: SQLAlchemy's own savepoints cost three times as much.
         driver.execute("SAVEPOINT unit")
         try:

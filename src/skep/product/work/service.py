@@ -91,13 +91,13 @@ class WorkService:
     def enqueue(self, tx: Tx, work: NewWork) -> None:
         """Add *work*; it is looked at as soon as *tx* is committed."""
         self._store.enqueue(tx, work)
-        self._db.after_commit(tx, lambda: self._hub.notify(TOPIC))
+        self._hub.announce(self._db, tx, TOPIC)
 
     def request_cancel(self, tx: Tx, kind: str, ref: str) -> bool:
         """Ask for the end of the work on *ref*; True if somebody holds it and will be told."""
         held = self._store.request_cancel(tx, kind, ref)
         if held:
-            self._db.after_commit(tx, lambda: self._hub.notify(CANCEL_TOPIC))
+            self._hub.announce(self._db, tx, CANCEL_TOPIC)
         return held
 
     @property
