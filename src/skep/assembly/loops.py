@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -10,6 +11,7 @@ from skep.assembly.base import Base
 from skep.assembly.nouns import Nouns
 from skep.assembly.retention import prunes
 from skep.kernel.errors import FencedError, SkepError
+from skep.product.access.service import AccessService
 from skep.product.blobs.sweep import Sweep
 from skep.product.nodes.service import NodeService
 
@@ -22,6 +24,9 @@ _HEARTBEAT_S = 5.0
 _RECONCILE_S = 30.0
 _RETENTION_S = 600.0
 _SWEEP_S = 3_600.0
+_USES_S = 60.0
+#: How long a server that ends tries to write what it knows of uses.
+_LAST_USES_S = 2.0
 
 
 def make_loops(base: Base, nouns: Nouns) -> Loops:
@@ -29,8 +34,10 @@ def make_loops(base: Base, nouns: Nouns) -> Loops:
     sweep = Sweep(base.db, base.files, (base.stores.runs, base.stores.images), base.clock)
     return {
         "work": nouns.work.run,
+        "wake-ups": partial(base.db.hear_others, base.hub),
         "heartbeat": lambda: _heartbeat(base.nodes),
         "reconcile": lambda: every(_RECONCILE_S, lambda: nouns.sandboxes.reconcile(sweep=True)),
+        "uses of tokens": lambda: _keep_uses(nouns.access),
         "sweep": partial(every, _SWEEP_S, sweep.sweep),
         **{f"retention of {noun}": partial(every, _RETENTION_S, prune) for noun, prune in prunes(base, nouns).items()},
     }
@@ -45,6 +52,15 @@ async def _heartbeat(nodes: NodeService) -> None:
         except SkepError as error:
             log.warning("the heartbeat was not written", extra={"why": str(error)})
         await asyncio.sleep(_HEARTBEAT_S)
+
+
+async def _keep_uses(access: AccessService) -> None:
+    try:
+        await every(_USES_S, access.keep_uses)
+    finally:
+        with suppress(SkepError, TimeoutError):
+            async with asyncio.timeout(_LAST_USES_S):
+                await access.keep_uses()
 
 
 async def every(period_s: float, action: Callable[[], Awaitable[object]]) -> None:

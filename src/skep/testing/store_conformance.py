@@ -90,6 +90,17 @@ class AccessConformance:
         revoked = replace(samples.TOKEN, revoked_ms=50)
         assert await db.read(lambda tx: stores.access.token(tx, samples.TOKEN.id)) == revoked
 
+    async def test_the_last_use_of_a_token_is_its_latest(self, db: Database, stores: Stores) -> None:
+        """Uses of several tokens are kept at once; a later one stays, and a token that is not there is no error."""
+        other = replace(samples.TOKEN, id=TokenId("tok_2"), digest="e")
+        await db.write(lambda tx: stores.access.insert_project(tx, samples.PROJECT))
+        for token in (samples.TOKEN, other):
+            await db.write(lambda tx, token=token: stores.access.insert_token(tx, token))
+        for uses in ({samples.TOKEN.id: 20, other.id: 30, TokenId("tok_9"): 1}, {samples.TOKEN.id: 10, other.id: 40}):
+            await db.write(lambda tx, uses=uses: stores.access.note_uses(tx, uses))
+        kept = (await db.read(lambda tx: stores.access.tokens(tx, None, EVERYTHING))).items
+        assert [token.last_used_ms for token in kept] == [20, 40]
+
     async def test_tokens_of_a_project_or_of_all(self, db: Database, stores: Stores) -> None:
         """A token for every project shows only in the list of all."""
         everywhere = replace(samples.TOKEN, id=TokenId("tok_2"), project_id=None, digest="e")

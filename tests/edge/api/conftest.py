@@ -84,7 +84,7 @@ class Caller:
             headers.setdefault("Authorization", f"Bearer {self.token}")
         async with self.session.request(method, url, headers=headers, allow_redirects=False, **options) as response:
             text = (await response.read()).decode("utf-8", "replace")
-            found = json.loads(text) if "json" in response.content_type else None
+            found = json.loads(text) if text and "json" in response.content_type else None
             return Answer(response.status, response.headers, text, found)
 
 

@@ -72,10 +72,42 @@ async def test_figures_count_routes_and_never_paths(admin, services, calling, tm
     assert "nowhere" not in text
 
 
-async def test_figures_need_a_token(nobody, caller_with):
-    """The scope read is enough."""
+async def test_figures_need_a_token_of_the_installation(nobody, admin, caller_with):
+    """A project's token does not see what all projects do, not even its admin's; a token for metrics sees only that."""
     assert (await nobody("GET", "/metrics")).status == 401
-    assert (await (await caller_with("read"))("GET", "/metrics")).status == 200
+    for scope, code in (("read", "scope_missing"), ("operate", "scope_missing"), ("admin", "project_forbidden")):
+        answer = await (await caller_with(scope))("GET", "/metrics")
+        assert (answer.status, answer.json["code"]) == (403, code), scope
+    assert (await admin("GET", "/metrics")).status == 200
+
+    scraper = await caller_with("metrics")
+    assert (await scraper("GET", "/metrics")).status == 200
+    for path in ("version", "runs", "usage", "projects", "tokens"):
+        answer = await scraper("GET", path)
+        assert (answer.status, answer.json["code"]) == (403, "scope_missing"), path
+
+
+async def test_a_token_for_metrics_comes_from_the_installations_admin(admin, caller_with):
+    """It belongs to no project and holds nothing else; a project's admin cannot make one."""
+    made = await admin("POST", "tokens", json={"name": "prometheus", "scopes": ["metrics"]})
+    assert (made.status, made.json["project_id"]) == (201, None)
+    mixed = await admin("POST", "tokens", json={"name": "x", "scopes": ["metrics", "read"]})
+    assert (mixed.status, list(mixed.json["fields"])) == (422, ["scopes"])
+    theirs = await caller_with("admin")
+    refused = await theirs("POST", "tokens", json={"name": "x", "scopes": ["metrics"]})
+    assert (refused.status, refused.json["code"]) == (403, "project_forbidden")
+
+
+async def test_a_token_shows_its_last_use(admin, caller_with):
+    """Never, until it is used."""
+    caller = await caller_with("read")
+
+    async def last_used():
+        return {item["name"]: item["last_used_at"] for item in (await admin("GET", "tokens")).json["items"]}
+
+    assert (await last_used())["read"] is None
+    await caller("GET", "version")
+    assert (await last_used())["read"] is not None
 
 
 class Away:

@@ -169,16 +169,22 @@ async def test_a_project_admin_rules_only_the_project(access, admin):
     assert [p.name for p in (await access.projects(boss, ALL)).items] == ["mine"]
 
 
-@pytest.mark.parametrize("held", list(Scope))
-async def test_each_scope_includes_those_below_it(access, admin, held):
-    """Of admin > operate > invoke > read, each can what those behind it can."""
+ORDER = [Scope.ADMIN, Scope.OPERATE, Scope.INVOKE, Scope.READ]
+
+
+@pytest.mark.parametrize(
+    ("held", "included"),
+    [*((scope, ORDER[place:]) for place, scope in enumerate(ORDER)), (Scope.METRICS, [])],
+)
+async def test_each_scope_includes_those_below_it(access, admin, held, included):
+    """Of admin > operate > invoke > read, each can what those behind it can; metrics only itself; admin all."""
     _, text = await access.create_token(admin, "some", [held])
     principal = await access.authenticate(text.reveal())
-    order = [Scope.ADMIN, Scope.OPERATE, Scope.INVOKE, Scope.READ]
+    can = {held, *included} | ({Scope.METRICS} if held is Scope.ADMIN else set())
 
-    for scope in order[order.index(held) :]:
+    for scope in can:
         require(principal, scope)
-    for scope in order[: order.index(held)]:
+    for scope in set(Scope) - can:
         with pytest.raises(ForbiddenError) as caught:
             require(principal, scope)
         assert caught.value.code == "scope_missing"

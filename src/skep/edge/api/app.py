@@ -5,6 +5,7 @@ from fastapi.routing import APIRoute
 
 from skep import __version__
 from skep.edge.api import errors
+from skep.edge.api.head import Head
 from skep.edge.api.idempotency import InFlight
 from skep.edge.api.metrics import Metrics
 from skep.edge.api.middleware import Edge
@@ -63,6 +64,8 @@ def make_api(services: Services, settings: Settings, clock: Clock | None = None)
     api.state.in_flight = InFlight()
     api.state.streams = Streams()
     api.state.metrics = Metrics()
+    api.add_middleware(Head)
+    # The last is the outermost: it notes HEAD as what it is.
     api.add_middleware(
         Edge,
         clock=clock or SystemClock(),

@@ -46,6 +46,7 @@ Reader = Annotated[Principal, needs(Scope.READ)]
 Invoker = Annotated[Principal, needs(Scope.INVOKE)]
 Operator = Annotated[Principal, needs(Scope.OPERATE)]
 Admin = Annotated[Principal, needs(Scope.ADMIN)]
+Scraper = Annotated[Principal, needs(Scope.METRICS)]
 
 
 def token_of(request: Request) -> str:

@@ -241,6 +241,7 @@ def token(given: Token) -> access.TokenView:
         created_at=from_ms(given.created_ms),
         expires_at=moment(given.expires_ms),
         revoked_at=moment(given.revoked_ms),
+        last_used_at=moment(given.last_used_ms),
     )
 
 

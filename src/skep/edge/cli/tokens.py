@@ -17,7 +17,9 @@ project = typer.Typer(name="project", no_args_is_help=True, help="Projects: what
 @token.command("create")
 def create_token(
     name: Annotated[str, typer.Argument(help="What it is for.")],
-    scope: Annotated[list[str] | None, typer.Option(help="admin, operate, invoke or read; may be repeated.")] = None,
+    scope: Annotated[
+        list[str] | None, typer.Option(help="admin, operate, invoke or read; may be repeated. Or metrics, alone.")
+    ] = None,
     expires: Annotated[str | None, typer.Option(metavar="30d", help="No longer good after this time.")] = None,
     everywhere: Annotated[bool, typer.Option("--everywhere", help="Good for every project (scope admin).")] = False,
     as_json: Json = False,
@@ -48,9 +50,17 @@ def list_tokens(as_json: Json = False) -> None:
         screen.emit(found)
         return
     screen.table(
-        ("id", "name", "scopes", "project", "made", "state"),
+        ("id", "name", "scopes", "project", "made", "last used", "state"),
         (
-            (one.id, one.name, ", ".join(one.scopes), one.project_id or "every", one.created_at, _state(one))
+            (
+                one.id,
+                one.name,
+                ", ".join(one.scopes),
+                one.project_id or "every",
+                one.created_at,
+                one.last_used_at,
+                _state(one),
+            )
             for one in found
         ),
         empty="No tokens.",

@@ -14,10 +14,10 @@ class CreateToken(RequestBody):
     """`POST /tokens`."""
 
     name: _TokenName
-    scopes: Annotated[list[Scope], Field(min_length=1, max_length=4)]
+    scopes: Annotated[list[Scope], Field(min_length=1, max_length=len(Scope))]
     #: Seconds until it is no longer good; left out means never.
     expires_s: Annotated[float, Field(ge=1, le=315_360_000)] | None = None
-    #: Good for every project; only with the scope admin, and only from such a token.
+    #: Good for every project; only with the scope admin, and only from such a token. One for metrics always is.
     everywhere: bool = False
 
 
@@ -32,6 +32,8 @@ class TokenView(Answer):
     created_at: Time
     expires_at: Time | None = None
     revoked_at: Time | None = None
+    #: Null: never, as far as is known. To the minute.
+    last_used_at: Time | None = None
 
 
 class TokenCreated(TokenView):

@@ -20,6 +20,8 @@ class Scope(StrEnum):
     INVOKE = "invoke"
     #: Look.
     READ = "read"
+    #: Read the figures of the whole installation, and nothing else.
+    METRICS = "metrics"
 
 
 #: What each scope includes, itself among them.
@@ -28,6 +30,7 @@ IMPLIES: Mapping[Scope, frozenset[Scope]] = {
     Scope.OPERATE: frozenset({Scope.OPERATE, Scope.INVOKE, Scope.READ}),
     Scope.INVOKE: frozenset({Scope.INVOKE, Scope.READ}),
     Scope.READ: frozenset({Scope.READ}),
+    Scope.METRICS: frozenset({Scope.METRICS}),
 }
 
 
@@ -45,7 +48,7 @@ class Token:
     """A credential; only the SHA-256 of its text is kept."""
 
     id: TokenId
-    #: None: good for every project (only with the scope admin).
+    #: None: good for every project (only with the scope admin), or for what belongs to none (metrics).
     project_id: ProjectId | None
     name: str
     scopes: frozenset[Scope]
@@ -53,6 +56,7 @@ class Token:
     created_ms: int
     expires_ms: int | None = None
     revoked_ms: int | None = None
+    #: To the minute: a crash may lose the uses of the last one.
     last_used_ms: int | None = None
 
 

@@ -1,5 +1,6 @@
 """Where projects, tokens and the audit log are kept."""
 
+from collections.abc import Mapping
 from typing import Protocol
 
 from skep.kernel.database import Tx
@@ -40,6 +41,10 @@ class AccessStore(Protocol):
 
     def tokens(self, tx: Tx, project_id: ProjectId | None, query: PageQuery) -> Page[Token]:
         """List tokens of a project (None: all), oldest first."""
+        ...
+
+    def note_uses(self, tx: Tx, uses: Mapping[TokenId, int]) -> None:
+        """Keep when tokens were last used; what is known to be later stays."""
         ...
 
     def revoke_token(self, tx: Tx, token_id: TokenId, at_ms: int) -> None:

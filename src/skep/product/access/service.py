@@ -23,6 +23,7 @@ from skep.product.access.machine import choose_project, refusal
 from skep.product.access.model import AuditEntry, Principal, Project, ProjectId, Scope, Token, TokenId
 from skep.product.access.ports import AccessStore, AuditStore
 from skep.product.access.recent import Recent
+from skep.product.access.uses import Uses
 
 DEFAULT_PROJECT = "default"
 TOKEN_PATTERN = re.compile(r"skep_[A-Za-z0-9_-]{43}")
@@ -66,6 +67,7 @@ class AccessService:
         self._clock = clock
         self._ids = ids
         self._recent = Recent(clock)
+        self._uses = Uses(db, access)
 
     # ---- who is calling
 
@@ -86,8 +88,10 @@ class AccessService:
             known = await self._db.read(lambda tx: self._look_up(tx, *key))
             self._recent.put(key, known, ticket)
         held, principal = known
-        if reason := refusal(held, to_ms(self._clock.now())):
+        now_ms = to_ms(self._clock.now())
+        if reason := refusal(held, now_ms):
             raise _not_good(f"The token {held.name} is {reason}.", f"token_{reason}")
+        self._uses.note(held.id, now_ms)
         return replace(principal, address=address)
 
     def _look_up(self, tx: Tx, token_digest: str, selector: str | None) -> tuple[Token, Principal]:
@@ -104,6 +108,14 @@ class AccessService:
             scopes=token.scopes,
             everywhere=token.project_id is None,
         )
+
+    async def keep_uses(self) -> None:
+        """Write when tokens were last used; to be called now and then.
+
+        Raises:
+            UnavailableError: the database is away; nothing is forgotten.
+        """
+        await self._uses.keep()
 
     # ---- tokens
 
@@ -143,8 +155,12 @@ class AccessService:
         *,
         everywhere: bool = False,
     ) -> tuple[Token, Secret[str]]:
-        """Make a token for the principal's project, or *everywhere*; its text is told only now."""
+        """Make a token for the principal's project, or *everywhere*; its text is told only now.
+
+        A token for metrics belongs to no project: the figures are those of the installation.
+        """
         require(principal, Scope.ADMIN)
+        everywhere = everywhere or Scope.METRICS in scopes
         if everywhere:
             require_everywhere(principal)
         _check_token(name, scopes, expires_s, everywhere=everywhere)
@@ -168,7 +184,8 @@ class AccessService:
         if all_projects:
             require_everywhere(principal)
         project_id = None if all_projects else principal.project_id
-        return await self._db.read(lambda tx: self._access.tokens(tx, project_id, query))
+        page = await self._db.read(lambda tx: self._access.tokens(tx, project_id, query))
+        return replace(page, items=[self._uses.seen(token) for token in page.items])
 
     async def revoke(self, principal: Principal, token_id: TokenId) -> None:
         """Make a token useless: at once in this process, within seconds in others."""
@@ -286,7 +303,9 @@ def _check_token(name: str, scopes: Collection[Scope], expires_s: float | None, 
         fields["name"] = "1 to 100 printable characters"
     if not scopes:
         fields["scopes"] = "at least one of " + ", ".join(Scope)
-    elif everywhere and Scope.ADMIN not in scopes:
+    elif Scope.METRICS in scopes and len(set(scopes)) > 1:
+        fields["scopes"] = "metrics stands alone: the figures belong to no project; admin includes it"
+    elif everywhere and not {Scope.ADMIN, Scope.METRICS} & set(scopes):
         fields["everywhere"] = "only a token with the scope admin can be good for every project"
     if expires_s is not None and not 1 <= expires_s <= _MAX_LIFETIME_S:
         fields["expires_s"] = f"1 to {_MAX_LIFETIME_S:.0f} seconds"

@@ -1,6 +1,8 @@
 """Rows of projects and tokens, the audit log, and the answers kept by Idempotency-Key."""
 
-from sqlalchemy import bindparam, delete, select, tuple_, update
+from collections.abc import Mapping
+
+from sqlalchemy import bindparam, delete, func, select, tuple_, update
 
 from skep.adapters.storage.dialect import Dialect, insert_new
 from skep.adapters.storage.mapper import Mapper, on
@@ -19,6 +21,14 @@ class SqlAccessStore:
         self._tokens = Mapper(tokens, Token)
         self._project_by_name = self._projects.by("name")
         self._token_by_digest = self._tokens.by("digest")
+        self._note_use = (
+            update(tokens)
+            .where(
+                tokens.c.id == bindparam("token_id"),
+                func.coalesce(tokens.c.last_used_ms, 0) < bindparam("at_ms"),
+            )
+            .values(last_used_ms=bindparam("at_ms"))
+        )
         self._revoke = (
             update(tokens)
             .where(tokens.c.id == bindparam("token_id"), tokens.c.revoked_ms.is_(None))
@@ -57,6 +67,11 @@ class SqlAccessStore:
         """List tokens of a project (None: all), oldest first."""
         where = () if project_id is None else (tokens.c.project_id == project_id,)
         return self._tokens.page(tx, query, *where, newest_first=False, search=("id", "name"))
+
+    def note_uses(self, tx: Tx, uses: Mapping[TokenId, int]) -> None:
+        """Keep when tokens were last used; what is known to be later stays."""
+        # In one order: two servers that write the same rows must not wait for each other in a circle.
+        on(tx).execute(self._note_use, [{"token_id": token_id, "at_ms": uses[token_id]} for token_id in sorted(uses)])
 
     def revoke_token(self, tx: Tx, token_id: TokenId, at_ms: int) -> None:
         """Make the token useless from now on; the time of the first call stays."""

@@ -4,13 +4,14 @@ import asyncio
 
 from fastapi import APIRouter, Request, Response
 
-from skep.edge.api.auth import Reader
+from skep.edge.api.auth import Scraper
 from skep.edge.api.metrics import CONTENT_TYPE, Metrics
 from skep.edge.api.openapi import page
 from skep.edge.api.requests import CheckedRoute
 from skep.edge.api.routing import PREFIX, Uses
 from skep.edge.wire.system import Health, Ready
 from skep.kernel.errors import SkepError
+from skep.product.access.service import require_everywhere
 from skep.product.sandboxes.doctor import Level
 
 router = APIRouter(route_class=CheckedRoute, include_in_schema=False)
@@ -47,8 +48,9 @@ async def ready(uses: Uses) -> Response:
 
 
 @router.get("/metrics")
-async def metrics(request: Request, _caller: Reader, uses: Uses) -> Response:
-    """Show the figures in Prometheus' words."""
+async def metrics(request: Request, caller: Scraper, uses: Uses) -> Response:
+    """Show the figures of the installation in Prometheus' words; needs a token that belongs to no project."""
+    require_everywhere(caller)
     shown: Metrics = request.app.state.metrics
     if uses.figures is not None:
         shown.show(await uses.figures())
