@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import signal
 
 import pytest
 
@@ -189,6 +190,48 @@ async def test_what_feels_no_signal_is_ended_with_its_sandbox(db, clock, make_wo
         run = await world.ended(run)
     assert run.status is status
     assert world.driver.sandboxes == {}
+
+
+class FlappingDriver(ScriptedDriver):
+    """Nobody can follow a command of its that goes on, and TERM ends none; KILL does."""
+
+    def __init__(self, clock, *, term_raises):
+        super().__init__(clock)
+        self.term_raises = term_raises
+        self.signals = []
+
+    async def output(self, handle, command_id, offset=0):
+        """Fail while the command goes on."""
+        if self._command("output", handle, command_id).exit is None:
+            raise UnavailableError("it flaps", code="driver_unavailable")
+        async for chunk in super().output(handle, command_id, offset):
+            yield chunk
+
+    async def signal(self, handle, command_id, number):
+        """Note each, and let only KILL through."""
+        self.signals.append(number)
+        if number == signal.SIGKILL:
+            await super().signal(handle, command_id, number)
+        elif self.term_raises:
+            raise ConflictError("it flaps")
+
+
+@pytest.mark.parametrize("term_raises", [False, True])
+async def test_nothing_that_fails_puts_off_a_kill(db, clock, make_world, term_raises):
+    """However often following fails, or TERM itself, KILL follows the first TERM after the grace and a little more."""
+    driver = FlappingDriver(clock, term_raises=term_raises)
+    limits = RunLimits(retry_s=0.005, min_free_bytes=0, grace_s=0.1)
+    world = await make_world(db, driver=driver, limits=limits)
+    await world.agent(Behaviour(run_for_s=FOREVER))
+    run = await world.start()
+    async with world.working():
+        await world.phase(run, AttemptPhase.STARTED)
+        await world.runs.cancel(world.admin, run.id)
+        run = await world.ended(run)
+    assert run.status is RunStatus.CANCELLED
+    assert driver.signals.count(signal.SIGKILL) == 1
+    assert driver.signals[-1] == signal.SIGKILL
+    assert (driver.signals.count(signal.SIGTERM) == 1) == (not term_raises)
 
 
 class StillbornDriver(ScriptedDriver):

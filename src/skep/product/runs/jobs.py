@@ -7,8 +7,8 @@ away and a database that is away are all the same: the next round, perhaps in an
 import asyncio
 import logging
 import signal
-from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
-from contextlib import aclosing, asynccontextmanager, contextmanager, suppress
+from collections.abc import Awaitable, Callable, Generator
+from contextlib import aclosing, contextmanager, suppress
 from dataclasses import dataclass, replace
 
 from skep.kernel.database import Tx
@@ -49,6 +49,8 @@ log = logging.getLogger(__name__)
 #: What no repeat mends: the run ends in these words.
 _HOPELESS = (InvalidError, ForbiddenError, TooLargeError, ConflictError)
 _MAX_PAUSE_S = 5.0
+#: How long KILL waits for the supervisor's own, and the longest pause before it is tried again.
+_KILL_SLACK_S = 0.4
 #: What a driver says of a sandbox that it made and that does not come to life: another one may.
 _STILLBORN = "sandbox_not_started"
 #: What it says when the machine failed to make one: perhaps only now, perhaps always.
@@ -69,6 +71,10 @@ class _Job:
     cancelled: asyncio.Event
     #: The attempt whose sandbox this process made and in which it has certainly not started the command.
     untouched: str = ""
+    #: Sees to a cancel and to the time limit, once: it goes on while following fails and begins anew.
+    enforcer: asyncio.Task[None] | None = None
+    #: When KILL follows, by the event loop's clock: set with the first TERM, and never put off.
+    kill_at: float | None = None
     #: The attempt that this process ended because its time was long over.
     overdue: str = ""
     #: The attempt whose output this process has copied to its end.
@@ -108,14 +114,17 @@ class JobExecutor:
             job = _Job(run_id=run.id, lease=lease, cancelled=cancelled)
             pause_s = self._limits.retry_s
             over = False
-            while not over:
-                try:
-                    over = await self._step(job)
-                    pause_s = self._limits.retry_s
-                except (UnavailableError, LimitError) as error:
-                    log.warning("a run has to wait", extra={"run": run.id, "why": str(error), "code": error.code})
-                    await asyncio.sleep(pause_s)
-                    pause_s = min(_MAX_PAUSE_S, pause_s * 2)
+            try:
+                while not over:
+                    try:
+                        over = await self._step(job)
+                        pause_s = self._limits.retry_s
+                    except (UnavailableError, LimitError) as error:
+                        log.warning("a run has to wait", extra={"run": run.id, "why": str(error), "code": error.code})
+                        await asyncio.sleep(pause_s)
+                        pause_s = min(_MAX_PAUSE_S, pause_s * 2)
+            finally:
+                await self._let_go(job)
 
     async def cancel(self, run: Run) -> None:
         """Wake whoever executes *run*; that its end is wanted stands in its row."""
@@ -198,15 +207,17 @@ class JobExecutor:
 
     async def _follow(self, job: _Job, state: State, attempt: Attempt, handle: Handle) -> bool:
         timeout_s = time_limit_s(state.run, state.version.config, self._limits.timeout_s)
-        async with self._enforced(job, attempt, handle, timeout_s):
-            try:
-                cut = await self._copy(attempt, handle)
-                job.copied = attempt.id
-                end = await self._driver.wait(handle, CommandId(attempt.id))
-            except NotFoundError as error:
-                if job.overdue != attempt.id and not job.cancelled.is_set():
-                    raise
-                cut, end = False, lost_exit(error.message, maybe_started=True)
+        if job.enforcer is None:
+            job.enforcer = asyncio.create_task(self._enforce(job, attempt, handle, timeout_s))
+        try:
+            cut = await self._copy(attempt, handle)
+            job.copied = attempt.id
+            end = await self._driver.wait(handle, CommandId(attempt.id))
+        except NotFoundError as error:
+            if job.overdue != attempt.id and not job.cancelled.is_set():
+                raise
+            cut, end = False, lost_exit(error.message, maybe_started=True)
+        await self._let_go(job)
         if job.overdue == attempt.id and end.reason in (ExitReason.LOST, ExitReason.SIGNALED):
             end = replace(end, reason=ExitReason.TIMED_OUT)
         if end.reason is ExitReason.LOST and not job.cancelled.is_set():
@@ -309,18 +320,17 @@ class JobExecutor:
             if self._live.get(run_id) is event:
                 del self._live[run_id]
 
-    @asynccontextmanager
-    async def _enforced(self, job: _Job, attempt: Attempt, handle: Handle, timeout_s: float) -> AsyncGenerator[None]:
-        """See to it, beside what goes on inside, that a cancel and the time limit have their effect."""
-        task = asyncio.create_task(self._enforce(job, attempt, handle, timeout_s))
-        try:
-            yield
-        finally:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
+    async def _let_go(self, job: _Job) -> None:
+        """Stop enforcing: the command is over, or this process no longer follows it."""
+        if (task := job.enforcer) is None:
+            return
+        job.enforcer = None
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
 
     async def _enforce(self, job: _Job, attempt: Attempt, handle: Handle, timeout_s: float) -> None:
+        """See to it, beside the following, that a cancel and the time limit have their effect."""
         slack_s = self._limits.slack_s + self._limits.grace_s
         left_s = overdue_in_s(attempt, timeout_s=timeout_s, slack_s=slack_s, now_ms=self._records.now_ms())
         try:
@@ -329,28 +339,42 @@ class JobExecutor:
         except TimeoutError:
             job.overdue = attempt.id
         else:
-            await self._signal(attempt, handle, signal.SIGTERM)
-            await asyncio.sleep(slack_s)
+            await self._term(job, attempt, handle)
         await self._signal(attempt, handle, signal.SIGKILL)
-        await asyncio.sleep(slack_s)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(slack_s):
+                # Over, as it should be: what it left is still to be kept, though following may fail just now.
+                return await self._insist(lambda: self._driver.wait(handle, CommandId(attempt.id)))
         log.warning("a command outlived SIGKILL", extra={"attempt": attempt.id, "sandbox": attempt.sandbox_id})
-        await self._insist(lambda: self._driver.destroy(handle))
+        return await self._insist(lambda: self._driver.destroy(handle))
+
+    async def _term(self, job: _Job, attempt: Attempt, handle: Handle) -> None:
+        """Send TERM and wait until KILL is due, whether or not it came through: nobody may know."""
+        clock = asyncio.get_running_loop().time
+        if job.kill_at is None:
+            job.kill_at = clock() + self._limits.grace_s + min(self._limits.slack_s, _KILL_SLACK_S)
+        with suppress(TimeoutError):
+            async with asyncio.timeout_at(job.kill_at):
+                await self._signal(attempt, handle, signal.SIGTERM)
+        await asyncio.sleep(max(0.0, job.kill_at - clock()))
 
     async def _signal(self, attempt: Attempt, handle: Handle, number: int) -> None:
         await self._insist(lambda: self._driver.signal(handle, CommandId(attempt.id), number))
 
-    async def _insist(self, action: Callable[[], Awaitable[None]]) -> None:
+    async def _insist(self, action: Callable[[], Awaitable[object]]) -> None:
         """Do what must be done, however long the driver is away; a sandbox that is gone needs nothing."""
         pause_s = self._limits.retry_s
         while True:
             try:
-                return await action()
+                await action()
             except NotFoundError:
-                return None
-            except UnavailableError as error:
-                log.warning("the driver is away", extra={"why": str(error)})
+                return
+            except SkepError as error:
+                log.warning("a command cannot be ended yet", extra={"why": str(error), "code": error.code})
                 await asyncio.sleep(pause_s)
-                pause_s = min(_MAX_PAUSE_S, pause_s * 2)
+                pause_s = min(_KILL_SLACK_S, pause_s * 2)
+            else:
+                return
 
 
 def _nothing(why: str) -> Exit:
