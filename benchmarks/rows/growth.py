@@ -14,7 +14,8 @@ from sqlalchemy import insert
 from benchmarks.bench import Bench, Row, load
 from benchmarks.installed import Caller
 from benchmarks.model import Bar, Figure
-from benchmarks.rows.database import claimed_to_done, database
+from benchmarks.rows.database import database
+from benchmarks.rows.work import claimed_to_done
 from skep.adapters.storage import tables
 from skep.adapters.storage.database import SqlDatabase
 from skep.adapters.storage.mapper import Mapper, on

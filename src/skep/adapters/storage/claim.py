@@ -42,14 +42,16 @@ waiting AS (
   UNION ALL
   SELECT id, project_id, kind, node_id, k1, k2, k3 FROM work WHERE state = 'leased' AND lease_until_ms <= {now}
 ),
-turns AS (
-  SELECT c.id, c.k1, c.k2, c.k3,
-    (SELECT count(*) FROM held WHERE held.project_id = c.project_id)
-      + row_number() OVER (PARTITION BY c.project_id ORDER BY c.id) AS turn
+of_projects AS (
+  SELECT c.id, c.project_id, c.k1, c.k2, c.k3, row_number() OVER (PARTITION BY c.project_id ORDER BY c.id) AS nth
   FROM waiting c
   WHERE c.kind IN (SELECT wanted.value FROM {elements}(:kinds) AS wanted)
     AND c.node_id IN ('', :node_id)
     AND NOT EXISTS (SELECT 1 FROM full_keys WHERE k IN (c.k1, c.k2, c.k3))
+),
+turns AS (
+  SELECT p.id, p.k1, p.k2, p.k3, p.nth + (SELECT count(*) FROM held WHERE held.project_id = p.project_id) AS turn
+  FROM of_projects p WHERE p.nth <= :most
 ),
 places AS MATERIALIZED (
   SELECT id, k1, k2, k3, row_number() OVER (ORDER BY turn, id) AS place FROM turns ORDER BY turn, id LIMIT :most
