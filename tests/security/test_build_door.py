@@ -7,6 +7,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
+from skep.product.images.options import build_options
 from skep.testing.git_server import serve_git
 
 pytestmark = pytest.mark.root
@@ -128,37 +129,47 @@ def operator(git, canary, mover):
     }
 
 
+@pytest.fixture(scope="module")
+def index(skep):
+    """Host and port of the index that builds use here."""
+    options = build_options(skep.settings, uv_version="")
+    rule = options.index_hosts[0 if options.index_url is None else -1]
+    return rule.host, rule.port
+
+
 def connect(target):
     """Return a request for a tunnel."""
     return f"CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n\r\n"
 
 
 @pytest.fixture(scope="module")
-def built(attacker, git, canary):
+def built(attacker, git, canary, index):
     """A build whose backend attacks the door, when it is over; and what it asked for."""
     port = int(attacker.skep.url.rpartition(":")[2])
     targets = [f"127.0.0.1:{port}", f"localhost:{port}", f"[::ffff:127.0.0.1]:{port}", f"[::1]:{port}"]
     targets += [f"0x7f.1:{port}", f"2130706433:{port}", f"0177.0.0.1:{port}", f"127.1:{port}", f"0:{port}"]
-    targets += [f"pypi.org@127.0.0.1:{port}", f"pypi.org\0.example.org:{port}", f"pypi.org.127.0.0.1:{port}"]
-    targets += ["169.254.169.254:80", "example.org:443", "pypi.org:0443", git.host, canary[1]]
+    host, open_port = index
+    targets += [f"{host}@127.0.0.1:{port}", f"{host}\0.example.org:{port}", f"{host}.127.0.0.1:{port}"]
+    targets += ["169.254.169.254:80", "example.org:443", f"{host}:0{open_port}", git.host, canary[1]]
+    targets += [f"{host}:{other}" for other in (22, 8443, port) if other != open_port]
     asked = [connect(target) for target in targets]
-    absolute = "GET http://pypi.org/ HTTP/1.1\r\nHost: pypi.org\r\n"
+    absolute = f"GET http://{host}:{open_port}/ HTTP/1.1\r\nHost: {host}\r\n"
     asked += [
-        connect("pypi.org:443").replace("Host", "Origin: http://pypi.org\r\nHost"),
-        f"GET http://127.0.0.1:{port}/healthz HTTP/1.1\r\nHost: pypi.org\r\n\r\n",
+        connect(f"{host}:{open_port}").replace("Host", f"Origin: http://{host}\r\nHost"),
+        f"GET http://127.0.0.1:{port}/healthz HTTP/1.1\r\nHost: {host}\r\n\r\n",
         f"{absolute}Host: 127.0.0.1:{port}\r\n\r\n",
         f"{absolute}Transfer-Encoding: chunked\r\nContent-Length: 4\r\n\r\n0\r\n\r\n",
         f"{absolute}Content-Length: 4\r\nContent-Length: 5\r\n\r\n",
         f"{absolute} folded: x\r\n\r\n",
-        "GET / HTTP/1.1\r\nHost: pypi.org\r\n\r\n",
-        "GET file:///etc/passwd HTTP/1.1\r\nHost: pypi.org\r\n\r\n",
+        f"GET / HTTP/1.1\r\nHost: {host}\r\n\r\n",
+        f"GET file:///etc/passwd HTTP/1.1\r\nHost: {host}\r\n\r\n",
     ]
     files = {"pyproject.toml": PYPROJECT, "backend.py": BACKEND, "main.py": OBEDIENT, "asked.json": json.dumps(asked)}
     return attacker.build({"files": files}, command=["python3", "main.py"]), asked
 
 
 def test_a_hostile_build_gets_nowhere(attacker, built, canary):
-    """Loopback in any spelling, other hosts, other headers and methods are refused; nobody was reached."""
+    """Loopback in any spelling, other hosts and ports, other headers and methods are refused; nobody was reached."""
     build, asked = built
     assert build["status"] == "succeeded", build["error"]
     found = json.loads(attacker.says("print(open('/opt/env/trap/found').read())", agent=build["agent_id"]))
@@ -168,17 +179,19 @@ def test_a_hostile_build_gets_nowhere(attacker, built, canary):
     assert canary[0] == []
 
 
-def test_the_door_is_not_shut_for_the_index(attacker, built):
+def test_the_door_is_not_shut_for_the_index(attacker, built, index):
     """The same door leads to the index: what was refused was not refused for want of a door."""
     log = attacker.send("GET", f"/api/v1/builds/{built[0]['id']}/log", headers={"Accept": "text/plain"})[1]
     assert b"Refused: example.org:443 is not on the list" in log
+    assert b"SKEP_INDEX_HOSTS" in log
+    host, port = index
     positive = attacker.build(
         {
             "files": {
                 "pyproject.toml": PYPROJECT,
                 "backend.py": BACKEND,
                 "main.py": OBEDIENT,
-                "asked.json": json.dumps([connect("pypi.org:443"), connect("PyPI.org.:443")]),
+                "asked.json": json.dumps([connect(f"{host}:{port}"), connect(f"{host.title()}.:{port}")]),
             }
         },
         command=["python3", "main.py"],

@@ -95,7 +95,7 @@ class Settings(BaseSettings):
     )
     index_hosts: CommaList = Field(
         default=("pypi.org", "files.pythonhosted.org"),
-        description="Hosts that a build may reach besides the index's own.",
+        description="host or host:port (443 unless said) that a build may reach besides the index's own.",
     )
     egress_allow_private: CommaList = Field(
         default=(), description="host:port that may be reached although the address is private or loopback."

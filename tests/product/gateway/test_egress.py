@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 
 from skep.kernel.clock import SystemClock
 from skep.product.gateway.egress import EgressLimits, EgressProxy
-from skep.product.gateway.model import ConnectionRecord, Policy
+from skep.product.gateway.model import ConnectionRecord, Policy, Refusal
 from skep.product.gateway.policy import parse_rule
 
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -109,15 +109,25 @@ async def test_connect_passes_bytes_both_ways_and_records_them() -> None:
 
 
 async def test_a_host_that_is_not_listed_is_refused_by_name() -> None:
-    """The answer says which host, and no name is resolved for it."""
+    """The answer says which host, and what the policy advises; no name is resolved for it."""
     names = Names(evil_example=["1.1.1.1"])
-    async with proxy(Policy(), names) as setup:
+    async with proxy(Policy(advice="Ask the operator."), names) as setup:
         answer = await setup.send(b"CONNECT evil.example:443 HTTP/1.1\r\n\r\n")
         record = await setup.record()
     assert answer.startswith(b"HTTP/1.1 403 Forbidden\r\n")
     assert b"evil.example:443" in answer
-    assert not record.allowed
+    assert answer.endswith(b".\nAsk the operator.\n")
+    assert (record.allowed, record.refusal) == (False, Refusal.UNLISTED)
     assert names.asked == []
+
+
+async def test_a_name_that_nobody_knows_is_not_refused() -> None:
+    """What cannot be reached is told apart from what may not be."""
+    async with proxy(opened("gone.example", 443)) as setup:
+        answer = await setup.send(b"CONNECT gone.example:443 HTTP/1.1\r\n\r\n")
+        record = await setup.record()
+    assert answer.startswith(b"HTTP/1.1 502 Bad Gateway\r\n")
+    assert (record.allowed, record.refusal, record.reason) == (False, None, "the name gone.example is not known")
 
 
 async def test_a_listed_name_with_a_forbidden_address_is_refused() -> None:

@@ -7,6 +7,8 @@ import pytest
 from skep.kernel.errors import ConflictError
 from skep.kernel.settings import Settings
 from skep.product.blobs.model import LogId
+from skep.product.gateway.model import Policy
+from skep.product.gateway.policy import decide, decide_address
 from skep.product.images import failures, machine
 from skep.product.images.model import Build, BuildId, BuildStatus, Failure, FilesSource, GitSource
 from skep.product.images.options import build_options
@@ -57,12 +59,13 @@ def test_the_last_words_are_quoted_without_escapes() -> None:
 
 
 def test_uvs_words() -> None:
-    """The resolver's explanation is kept whole; a refused host is named."""
+    """The resolver's explanation is kept whole; else what the door refused is the hint."""
     words = "Using CPython\n  \u00d7 No solution found when resolving dependencies:\n  ╰─▶ Because a==9 is missing.\n"
-    failure = failures.of_install(words, ())
+    failure = failures.of_install(words)
     assert failure.code == "dependencies_unresolvable"
     assert failure.message.endswith("Because a==9 is missing.")
-    assert "evil:443" in failures.of_install("error: x", ("evil:443",)).hint
+    assert failures.of_install("error: x", "Not to evil:443.").hint == "Not to evil:443."
+    assert failures.of_fetch("fatal: x", SOURCE, "Not to evil:443.").hint == "Not to evil:443."
 
 
 def test_what_stopped_a_command_from_outside() -> None:
@@ -103,9 +106,21 @@ def test_the_table_is_total_and_ends_stay_ends() -> None:
 
 
 def test_the_operators_index() -> None:
-    """Its host may be reached, on its port only, and its password is known as a thing to hide."""
+    """Each host may be reached on its port only, and the index's password is known as a thing to hide."""
     options = build_options(Settings(index_url="http://me:secret@mirror.lan:3141/simple"), uv_version="1")
-    assert "mirror.lan:3141" in map(str, options.index_hosts)
-    assert "pypi.org" in map(str, options.index_hosts)
+    assert [str(host) for host in options.index_hosts[-1:]] == ["mirror.lan:3141"]
     assert set(options.hidden) == {"me:secret", "secret"}
     assert build_options(Settings(index_url="https://mirror.lan/simple"), uv_version="1").hidden == ()
+
+
+@pytest.mark.parametrize(
+    ("url", "port"), [("https://h.lan/simple", 443), ("http://h.lan/simple", 80), ("https://h.lan:8443/x", 8443)]
+)
+def test_the_index_is_reached_on_the_port_of_its_url_only(url: str, port: int) -> None:
+    """443 for https, 80 for http, or the port that is named; other hosts on 443, or the port that is named."""
+    options = build_options(Settings(index_url=url, index_hosts="a.lan,b.lan:81,*.c.lan"), uv_version="1")
+    policy = Policy(allow=options.index_hosts, internal=options.index_hosts)
+    good = {("h.lan", port), ("a.lan", 443), ("b.lan", 81), ("x.c.lan", 443)}
+    asked = {(host, number) for host, _ in good for number in (22, 80, 81, 443, 8443)}
+    assert {(host, number) for host, number in asked if decide(policy, host, number).allowed} == good
+    assert {(h, number) for h, number in asked if decide_address(policy, h, number, "10.0.0.1").allowed} == good

@@ -255,8 +255,10 @@ async def test_dependencies_that_cannot_be_had(rig) -> None:
         FilesSource(files={"main.py": "", "requirements.txt": "x @ https://evil.example/x-1-py3-none-any.whl\n"})
     )
     assert elsewhere.failure.code == "install_failed"
-    assert "evil.example:443" in elsewhere.failure.hint
-    assert "Refused: evil.example:443" in await rig.log_of(elsewhere)
+    assert "not let through to evil.example:443" in elsewhere.failure.hint
+    assert "SKEP_INDEX_HOSTS" in elsewhere.failure.hint
+    log = await rig.log_of(elsewhere)
+    assert "Refused: evil.example:443 is not on the list of hosts that may be reached.\nWhile it installs" in log
 
 
 async def test_a_setup_that_runs_wild_is_stopped(make_rig, driver) -> None:

@@ -15,13 +15,10 @@ from skep.kernel.clock import Clock
 from skep.kernel.errors import InvalidError
 from skep.product.gateway import head as heads
 from skep.product.gateway.forward import Outgoing, RefusedError, forward
-from skep.product.gateway.model import ConnectionRecord, Policy
+from skep.product.gateway.model import ConnectionRecord, Policy, Refusal
 from skep.product.gateway.policy import decide, decide_address
 from skep.product.gateway.ports import Recorder, Resolver
 from skep.product.gateway.relay import Budget, LimitPassedError, Pair, tunnel
-
-_REFUSED_HINT = "Ask the operator of this Skep, or name the host in the agent's `egress`."
-
 
 _LINGER_S = 1.0
 
@@ -53,6 +50,7 @@ class _Exchange:
     address: str = ""
     allowed: bool = False
     reason: str = ""
+    refusal: Refusal | None = None
     over_limit: bool = False
 
 
@@ -108,7 +106,7 @@ class EgressProxy:
         try:
             await self._exchange(exchange, reader, writer)
         except RefusedError as refused:
-            exchange.reason = refused.reason
+            exchange.reason, exchange.refusal = refused.reason, refused.refusal
             await _answer(reader, writer, refused)
         except LimitPassedError as error:
             exchange.over_limit, exchange.reason = True, str(error)
@@ -121,6 +119,7 @@ class EgressProxy:
                     port=exchange.port,
                     allowed=exchange.allowed,
                     reason=exchange.reason,
+                    refusal=exchange.refusal,
                     address=exchange.address,
                     bytes_up=exchange.budget.up,
                     bytes_down=exchange.budget.down,
@@ -131,10 +130,11 @@ class EgressProxy:
 
     async def _exchange(self, exchange: _Exchange, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if len(self._tasks) > self._limits.connections:
-            raise RefusedError("503 Service Unavailable", f"more than {self._limits.connections} connections at once")
+            said = f"more than {self._limits.connections} connections at once"
+            raise RefusedError("503 Service Unavailable", said, refusal=Refusal.REQUEST)
         head = await self._read_head(reader)
         if head.get(b"origin") is not None:
-            raise RefusedError("403 Forbidden", "a web page may not use this proxy")
+            raise RefusedError("403 Forbidden", "a web page may not use this proxy", refusal=Refusal.REQUEST)
         try:
             if head.method == b"CONNECT":
                 exchange.host, exchange.port = heads.connect_target(head)
@@ -143,7 +143,7 @@ class EgressProxy:
                 exchange.host, exchange.port, path = heads.absolute_target(head)
             framing = heads.request_framing(head)
         except (InvalidError, heads.BadHeadError) as error:
-            raise RefusedError("400 Bad Request", error.message) from error
+            raise _malformed(error.message) from error
         upstream = await self._dial(exchange)
         try:
             if path is None:
@@ -171,20 +171,20 @@ class EgressProxy:
         except TimeoutError as error:
             raise RefusedError("408 Request Timeout", "the request's head did not arrive in time") from error
         except heads.BadHeadError as error:
-            raise RefusedError("400 Bad Request", error.message) from error
+            raise _malformed(error.message) from error
 
     async def _dial(self, exchange: _Exchange) -> Pair:
         host, port, policy = exchange.host, exchange.port, self.policy
         decision = decide(policy, host, port)
         if not decision.allowed:
-            raise RefusedError("403 Forbidden", decision.reason, _REFUSED_HINT)
+            raise RefusedError("403 Forbidden", decision.reason, hint=policy.advice, refusal=Refusal.UNLISTED)
         try:
             async with asyncio.timeout(self._limits.connect_timeout_s):
                 addresses = await self._resolve(host, port)
                 judged = [(address, decide_address(policy, host, port, address)) for address in addresses]
                 refused = [verdict.reason for _, verdict in judged if not verdict.allowed]
                 if len(refused) == len(judged):
-                    raise RefusedError("403 Forbidden", refused[0])
+                    raise RefusedError("403 Forbidden", refused[0], refusal=Refusal.ADDRESS)
                 exchange.allowed = True
                 return await self._connect(exchange, [address for address, verdict in judged if verdict.allowed])
         except TimeoutError as error:
@@ -210,6 +210,11 @@ class EgressProxy:
             exchange.address = address
             return pair
         raise RefusedError("502 Bad Gateway", failure)
+
+
+def _malformed(message: str) -> RefusedError:
+    # The log and the answer end it with a stop of their own.
+    return RefusedError("400 Bad Request", message.removesuffix("."), refusal=Refusal.REQUEST)
 
 
 async def _answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, refused: RefusedError) -> None:

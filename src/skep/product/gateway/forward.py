@@ -7,17 +7,20 @@ import asyncio
 from dataclasses import dataclass
 
 from skep.product.gateway import head as heads
+from skep.product.gateway.model import Refusal
 from skep.product.gateway.relay import Budget, Pair, copy_body
 
 
 class RefusedError(Exception):
     """The request is not passed on; becomes an answer with *status* and the reason as its text."""
 
-    def __init__(self, status: str, reason: str, hint: str = "") -> None:
+    def __init__(self, status: str, reason: str, *, hint: str = "", refusal: Refusal | None = None) -> None:
         super().__init__(reason)
         self.status = status
         self.reason = reason
         self.hint = hint
+        #: None: nobody refused, it cannot be done.
+        self.refusal = refusal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

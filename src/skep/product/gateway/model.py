@@ -29,6 +29,8 @@ class Policy:
     private: tuple[Rule, ...] = ()
     #: Hosts that the operator named as package index: an internal mirror may have a private address.
     internal: tuple[Rule, ...] = ()
+    #: What may be reached and who can change that, for the person who wanted something else.
+    advice: str = ""
 
 
 class AddressKind(StrEnum):
@@ -56,6 +58,17 @@ class Decision:
     reason: str = ""
 
 
+class Refusal(StrEnum):
+    """Why the door itself said no."""
+
+    #: Host and port are on no list.
+    UNLISTED = "unlisted"
+    #: The name is on a list, its address is one that only the operator can allow.
+    ADDRESS = "address"
+    #: The request is malformed, comes from a web page, or is one too many.
+    REQUEST = "request"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConnectionRecord:
     """One connection that a sandbox made or tried to make."""
@@ -65,6 +78,8 @@ class ConnectionRecord:
     allowed: bool
     #: Why it was refused, or why it broke off; "" when all went well.
     reason: str = ""
+    #: None also where nobody refused and it failed all the same: an unknown name, a server that is away.
+    refusal: Refusal | None = None
     #: The address that was dialled.
     address: str = ""
     bytes_up: int = 0

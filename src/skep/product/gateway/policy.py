@@ -56,13 +56,14 @@ def split_target(text: str, default_port: int | None = None) -> tuple[str, int]:
     return normalise_host(host), port
 
 
-def parse_rule(text: str) -> Rule:
-    """Read `host`, `host:port`, `*.suffix` or `*.suffix:port`.
+def parse_rule(text: str, default_port: int | None = None) -> Rule:
+    """Read `host`, `host:port`, `*.suffix` or `*.suffix:port`; without a port it is *default_port*, None for any.
 
     Raises:
         InvalidError: it is none of these.
     """
     host, port = _split_port(text)
+    port = default_port if port is None else port
     if not host.startswith("*."):
         return Rule(host=normalise_host(host), port=port)
     suffix = normalise_host(host[2:])

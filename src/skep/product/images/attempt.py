@@ -10,7 +10,7 @@ from skep.kernel.settings import MIB
 from skep.product.blobs.model import BlobId
 from skep.product.blobs.ports import BlobStore
 from skep.product.gateway.model import Policy
-from skep.product.images import failures, plan
+from skep.product.images import failures, plan, refusals
 from skep.product.images.environment import installing
 from skep.product.images.failures import BuildFailedError
 from skep.product.images.fetching import Fetcher
@@ -138,10 +138,9 @@ class Attempt:
     async def _install(self, made: BuildPlan) -> None:
         await self._step("installing")
         workshop = self._workshop
-        policy = Policy(
-            allow=self._options.index_hosts, internal=self._options.index_hosts, private=self._options.allow_private
-        )
-        workshop.open_to(policy)
+        hosts = self._options.index_hosts
+        advice = refusals.while_installing(hosts)
+        workshop.open_to(Policy(allow=hosts, internal=hosts, private=self._options.allow_private, advice=advice))
         for step in made.steps:
             await workshop.log.say("$ " + " ".join(step))
             left = self._deadline - self._clock.monotonic()
@@ -155,7 +154,7 @@ class Attempt:
                 limits=self._options.limits,
                 limit_s=self._options.timeout_s,
             )
-            raise BuildFailedError(failure or failures.of_install(ran.stderr, workshop.refused))
+            raise BuildFailedError(failure or failures.of_install(ran.stderr, workshop.refusal))
 
     async def _seal(
         self, what: str, paths: tuple[str, ...], layer: LayerId, there: set[LayerId], *, writable: bool

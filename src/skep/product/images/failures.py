@@ -95,8 +95,8 @@ def too_large(limit_mb: int, code: str = "source_too_large") -> Failure:
     return Failure(code=code, message=f"The {what} is larger than {limit_mb} MiB.", hint=_SIZE_HINT)
 
 
-def of_fetch(words: str, source: GitSource) -> Failure:
-    """Say what git's last *words* mean."""
+def of_fetch(words: str, source: GitSource, refusal: str = "") -> Failure:
+    """Say what git's last *words* mean; *refusal* is what the door had to say to it."""
     text = words.lower()
     if any(sign in text for sign in _MISSING_REF):
         return no_ref(source)
@@ -109,7 +109,7 @@ def of_fetch(words: str, source: GitSource) -> Failure:
     return Failure(
         code="repository_unreachable",
         message=f"The repository {source.url} could not be fetched: {_last_line(words)}",
-        hint="Check the address, and that the host may be reached from this machine.",
+        hint=refusal or "Check the address, and that the host may be reached from this machine.",
     )
 
 
@@ -133,8 +133,8 @@ def no_path(path: str) -> Failure:
     )
 
 
-def of_install(words: str, refused: tuple[str, ...]) -> Failure:
-    """Say what uv's last *words* mean; *refused* names the hosts that the door did not let it reach."""
+def of_install(words: str, refusal: str = "") -> Failure:
+    """Say what uv's last *words* mean; *refusal* is what the door had to say to it."""
     said = quote(words)
     if _UNRESOLVABLE in said:
         start = said.index(_UNRESOLVABLE)
@@ -147,9 +147,7 @@ def of_install(words: str, refused: tuple[str, ...]) -> Failure:
         return Failure(
             code="python_unavailable", message=said.splitlines()[-1], hint="Use a machine whose Python fits."
         )
-    hint = "The build's log has all that was said."
-    if refused:
-        hint = f"A build may reach the package index only; it also tried {', '.join(refused)}."
+    hint = refusal or "The build's log has all that was said."
     return Failure(code="install_failed", message=f"Installing the dependencies failed: {said}", hint=hint)
 
 

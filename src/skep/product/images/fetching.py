@@ -7,7 +7,7 @@ from skep.kernel.settings import MIB
 from skep.product.blobs.model import BlobId
 from skep.product.blobs.ports import BlobStore
 from skep.product.gateway.model import Policy, Rule
-from skep.product.images import failures, inside, listing, sources
+from skep.product.images import failures, inside, listing, refusals, sources
 from skep.product.images.environment import BASE
 from skep.product.images.failures import BuildFailedError
 from skep.product.images.model import Failure, FilesSource, GitSource, SourceListing, UploadSource
@@ -30,7 +30,7 @@ class Fetcher:
         """Fetch a repository's folder; return the full hash of the commit."""
         origin = sources.remote(source.url, self._options.leave)
         here = Rule(host=origin.host, port=origin.port)
-        policy = Policy(allow=(here,), private=self._options.allow_private)
+        policy = Policy(allow=(here,), private=self._options.allow_private, advice=refusals.while_fetching(here))
         # What comes in is packed and costs at the most twice its size; the rest is caught when it is listed.
         self._workshop.open_to(policy, bytes_down=2 * self._options.source_limit_bytes)
         if origin.scheme == "ssh":
@@ -115,7 +115,7 @@ class Fetcher:
             raise BuildFailedError(failures.timed_out(self._options.git_timeout_s, "Fetching the repository"))
         if ran.exit.reason is ExitReason.OUT_OF_MEMORY:
             raise BuildFailedError(failures.out_of_memory(self._options.limits.memory_bytes // MIB))
-        raise BuildFailedError(failures.of_fetch(ran.stderr, source))
+        raise BuildFailedError(failures.of_fetch(ran.stderr, source, self._workshop.refusal))
 
     async def _inside(self, command: tuple[str, ...]) -> Ran:
         workshop = self._workshop

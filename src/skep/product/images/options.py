@@ -11,6 +11,7 @@ from skep.product.sandboxes.model import Limits
 
 _PIDS = 512
 _OPEN_FILES = 4096
+_HTTPS = 443
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,7 +26,7 @@ class BuildOptions:
     leave: Leave
     #: None is the public index.
     index_url: str | None
-    #: What the door lets an installing build reach.
+    #: What the door lets an installing build reach, each on its port; the index's own comes last.
     index_hosts: tuple[Rule, ...]
     #: host:port at any address.
     allow_private: tuple[Rule, ...]
@@ -53,7 +54,7 @@ def build_options(settings: Settings, *, uv_version: str) -> BuildOptions:
         InvalidError: a host among the settings is none.
     """
     index_url = operator_index(settings)
-    hosts = tuple(map(parse_rule, settings.index_hosts))
+    hosts = tuple(parse_rule(host, _HTTPS) for host in settings.index_hosts)
     if index_url is not None:
         hosts = (*hosts, _index_rule(index_url))
     return BuildOptions(
@@ -79,5 +80,5 @@ def build_options(settings: Settings, *, uv_version: str) -> BuildOptions:
 
 def _index_rule(url: str) -> Rule:
     parts = urlsplit(url)
-    host, port = split_target(parts.netloc.rpartition("@")[2], 80 if parts.scheme == "http" else 443)
+    host, port = split_target(parts.netloc.rpartition("@")[2], 80 if parts.scheme == "http" else _HTTPS)
     return Rule(host=host, port=port)

@@ -10,13 +10,16 @@ from skep.kernel.ids import IdSource
 from skep.product.blobs.model import LogId
 from skep.product.blobs.ports import LogStore
 from skep.product.gateway.egress import EgressProxy
-from skep.product.gateway.model import ConnectionRecord, Policy
+from skep.product.gateway.model import ConnectionRecord, Policy, Refusal
 from skep.product.gateway.ports import Resolver
+from skep.product.images import refusals
 from skep.product.images.environment import DOOR_PORT
 from skep.product.sandboxes.model import Command, CommandId, Exit, ExitReason, Handle, Stream
 from skep.product.sandboxes.ports import Doors, Driver, Files, Leftovers, Output, Sealing
 
 _KEPT = 16 * 1024
+#: Lines about hosts that were not reached, in one build's log.
+_TOLD = 100
 
 
 class BuildDriver(Driver, Output, Files, Doors, Sealing, Leftovers, Protocol):
@@ -93,6 +96,8 @@ class Workshop:
         self._proxy: EgressProxy | None = None
         self._seen: list[ConnectionRecord] = []
         self._told: set[str] = set()
+        self._advice = ""
+        self._advised = False
 
     @asynccontextmanager
     async def door(self, resolver: Resolver) -> AsyncGenerator[None]:
@@ -106,6 +111,8 @@ class Workshop:
         """Let the door lead where *policy* says, for at most *bytes_down* bytes in."""
         assert self._proxy is not None, "the door is opened first"
         self._seen.clear()
+        self._advice = policy.advice
+        self._advised = False
         self._proxy.renew(policy, bytes_down=bytes_down)
 
     @property
@@ -114,9 +121,9 @@ class Workshop:
         return any(record.over_limit for record in self._seen)
 
     @property
-    def refused(self) -> tuple[str, ...]:
-        """Name the hosts that the door refused since it was opened last."""
-        return tuple(dict.fromkeys(f"{r.host}:{r.port}" for r in self._seen if not r.allowed and r.host))
+    def refusal(self) -> str:
+        """Say what the door refused since it was opened last, and what to do about it; "" if nothing."""
+        return refusals.hint(self._seen, self._advice)
 
     async def run(
         self,
@@ -167,9 +174,14 @@ class Workshop:
 
     async def _tell_refusals(self) -> None:
         for record in self._seen:
-            if not record.allowed and record.reason not in self._told and len(self._told) < 100:
-                self._told.add(record.reason)
-                await self.log.say(f"Refused: {record.reason}.")
+            line = refusals.line(record)
+            if line is None or line in self._told or len(self._told) >= _TOLD:
+                continue
+            self._told.add(line)
+            await self.log.say(line)
+            if record.refusal is Refusal.UNLISTED and not self._advised:
+                self._advised = True
+                await self.log.say(self._advice)
 
 
 def _overlap(data: bytes, hidden: bytes) -> int:
