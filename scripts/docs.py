@@ -41,9 +41,9 @@ _OF_THE_COMMAND = """\
 The `skep` command reads these from the environment only, never from a file of the folder that it is called in: a
 `.env` in somebody's repository must not send your token anywhere."""
 _COMMAND = """\
-A name means an agent and, for `logs` and `output`, its latest run; `cancel` takes an id and tells by its prefix what it
-is. What was asked for goes to standard output, words for people to standard error; `--json` prints the API's answer.
-Terminal escapes in what agents print are made harmless."""
+A name means an agent and, for `logs`, `output` and `artifacts`, its latest run; `cancel` takes an id and tells by its
+prefix what it is. What was asked for goes to standard output, words for people to standard error; `--json` prints the
+API's answer. Terminal escapes in what agents print, and in names of files, are made harmless."""
 _PART = re.compile(r"(<!-- generated: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 _GROUP = re.compile(r"    # ---- (.+)")
 _FIELD = re.compile(r"    (\w+): ")

@@ -79,6 +79,26 @@ def test_a_folder_is_deployed_and_run(skep, user, hello):
     )
 
 
+def test_artifacts_are_listed_and_fetched(skep, hello, tmp_path):
+    """What a run left is listed, and fetched by name or as a whole; what is there is replaced only if that is said."""
+    skep.cli("run", hello, "--input", "topic=bees")
+    run = parsed(skep, "runs", hello, "--limit", "1")[0]["id"]
+    report = b"# bees\n\nbees has four letters.\n"
+
+    assert "report.md" in skep.cli("artifacts", hello).stdout
+    assert [(one["path"], one["size"]) for one in parsed(skep, "artifacts", run)] == [("report.md", len(report))]
+    skep.cli("artifacts", run, "report.md", "-o", str(tmp_path / "one"))
+    assert (tmp_path / "one" / "report.md").read_bytes() == report
+    again = skep.cli("artifacts", run, "--all", "-o", str(tmp_path / "one"), check=False)
+    assert (again.returncode, "--force" in again.stderr) == (5, True)
+    fetched = parsed(skep, "artifacts", run, "--all", "-o", str(tmp_path / "one"), "--force")
+    assert [one["path"] for one in fetched] == ["report.md"]
+    unknown = skep.cli("artifacts", run, "../report.md", check=False)
+    assert (unknown.returncode, "left no" in unknown.stderr) == (3, True)
+    assert skep.cli("artifacts", run, "--all", check=False).returncode == 2
+    assert [path.name for path in tmp_path.rglob("*")] == ["one", "report.md"]
+
+
 def test_a_repository_is_deployed_with_ref_and_path(skep, git, tmp_path):
     """The command takes a repository's address, a file:// one too, with --ref and --path."""
     name = f"by-command-{tmp_path.name}"
@@ -249,6 +269,34 @@ def test_secrets_go_in_and_do_not_come_out(skep, user):
     assert "API_KEY" in gone["error"]["message"]
 
 
+def test_all_that_a_version_keeps_can_be_said_at_deploying(skep, user, tmp_path):
+    """Attempts, secrets in variables, and hosts: said once they stay, said again they are changed."""
+    (tmp_path / "main.py").write_text("import os; print(len(os.environ['KEY']))")
+    done = subprocess.run(
+        [sys.executable, "-m", "skep.edge.cli.main", "secret", "set", "IN_VARIABLE"],
+        env=skep.environment,
+        input=SECRET,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    deploy = ("deploy", str(tmp_path), "--name", "said")
+    skep.cli(*deploy, "--attempts", "3", "--env-from-secret", "KEY=IN_VARIABLE", "--egress", "api.example:443")
+    skep.cli(*deploy, "--attempts", "2", "--egress", "*.example")
+
+    config = user.get("/agents/said")["version"]["config"]
+
+    assert (config["max_attempts"], config["egress"]) == (2, ["api.example:443", "*.example"])
+    assert config["env_from_secret"] == {"KEY": "IN_VARIABLE"}
+    assert skep.cli("run", "said").stdout == f"{len(SECRET)}\n"
+    run_id = user.get("/runs?agent_id=said")["items"][0]["id"]
+    assert any("secret" in line["action"] for line in audited(user, run_id))
+    assert skep.cli(*deploy, "--attempts", "11", check=False).returncode == 2
+    assert skep.cli(*deploy, "--egress", "http://x/", check=False).returncode == 6
+    skep.cli("secret", "remove", "IN_VARIABLE")
+
+
 def audited(user, resource):
     """Return the lines of the audit log about one thing."""
     return [line for line in user.get("/audit?limit=500")["items"] if line["resource"] == resource]
@@ -273,6 +321,7 @@ def test_every_verb_speaks_json(skep, hello):
         ("runs",),
         ("builds",),
         ("output", hello),
+        ("artifacts", hello),
         ("audit",),
         ("token", "list"),
         ("project", "list"),

@@ -36,7 +36,8 @@ def agent(**changed):
 
 def wish(**changed):
     """What was asked for."""
-    return Wish(**{"name": "hello", "env": {}, "secrets": [], "resources": {}, "command": []} | changed)
+    nothing = {"env": {}, "secrets": [], "env_from_secret": {}, "resources": {}, "command": [], "egress": []}
+    return Wish(**{"name": "hello", "attempts": None, **nothing} | changed)
 
 
 def sent(existing, wanted):
@@ -49,7 +50,7 @@ def sent(existing, wanted):
 def test_only_the_source_changes_when_nothing_else_is_asked_for():
     """Deploying twice makes no needless version."""
     assert sent(agent(), wish()) == {}
-    assert sent(agent(), wish(env={"A": "1"}, secrets=["KEY"], resources={"cpus": 1.0})) == {}
+    assert sent(agent(), wish(env={"A": "1"}, secrets=["KEY"], resources={"cpus": 1.0}, attempts=1)) == {}
 
 
 def test_what_is_asked_for_is_added():
@@ -59,6 +60,18 @@ def test_what_is_asked_for_is_added():
         "secrets": ["KEY", "OTHER"],
         "resources": {"cpus": 1.0, "memory_mb": 64},
     }
+
+
+def test_attempts_egress_and_secrets_in_variables_are_added():
+    """Hosts and variables join those that were there; the number of attempts is exchanged."""
+    before = agent(egress=["a.example"], env_from_secret={"ONE": "KEY"}, max_attempts=2)
+    wanted = wish(egress=["b.example:443", "a.example"], env_from_secret={"TWO": "KEY"}, attempts=3)
+    assert sent(before, wanted) == {
+        "egress": ["a.example", "b.example:443"],
+        "env_from_secret": {"ONE": "KEY", "TWO": "KEY"},
+        "max_attempts": 3,
+    }
+    assert sent(before, wish()) == {}
 
 
 def test_the_next_command_names_the_inputs():

@@ -26,8 +26,11 @@ class Wish:
     name: str
     env: dict[str, str]
     secrets: list[str]
+    env_from_secret: dict[str, str]
     resources: dict[str, Any]
     command: list[str]
+    egress: list[str]
+    attempts: int | None
 
 
 def deploy(  # noqa: PLR0917  typer reads the signature
@@ -37,9 +40,20 @@ def deploy(  # noqa: PLR0917  typer reads the signature
     path: Annotated[str, typer.Option(help="Folder inside the source.")] = "",
     env: Annotated[list[str] | None, typer.Option("--env", "-e", metavar="K=V", help="Environment variable.")] = None,
     secret: Annotated[list[str] | None, typer.Option(metavar="K", help="Secret, as a file in /run/secrets.")] = None,
+    env_from_secret: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=SECRET", help="Secret, as an environment variable: weaker than a file; audited."),
+    ] = None,
     cpus: Annotated[float | None, typer.Option(help="Processors of a run.")] = None,
     memory: Annotated[str | None, typer.Option("--memory", "-m", metavar="512M", help="Memory of a run.")] = None,
     timeout: Annotated[str | None, typer.Option(metavar="60s", help="Time limit of a run.")] = None,
+    attempts: Annotated[
+        int | None, typer.Option(min=1, max=10, help="How often a run is tried when an attempt is lost.")
+    ] = None,
+    egress: Annotated[
+        list[str] | None,
+        typer.Option(metavar="HOST[:PORT]", help="Kept with the version; runs have no way out yet."),
+    ] = None,
     command: Annotated[str | None, typer.Option(help="How it is started, over what is recognised.")] = None,
     no_build: Annotated[bool, typer.Option("--no-build", help="Only make the agent; build it later.")] = False,
     as_json: Json = False,
@@ -55,8 +69,11 @@ def deploy(  # noqa: PLR0917  typer reads the signature
         name=name or sources.name_for(str(given.folder) if isinstance(given, sources.Local) else source),
         env=options.pairs(env or (), "K=V"),
         secrets=list(dict.fromkeys(secret or ())),
+        env_from_secret=options.pairs(env_from_secret or (), "NAME=SECRET"),
         resources={key: value for key, value in limits.items() if value is not None},
         command=shlex.split(command or ""),
+        egress=list(dict.fromkeys(egress or ())),
+        attempts=attempts,
     )
 
     async def act(client: SkepClient) -> tuple[AgentView, BuildView | None]:
@@ -104,7 +121,15 @@ async def _agent(client: SkepClient, wish: Wish, source: SourceBody) -> AgentVie
     except ApiError as error:
         if error.status != 404:
             raise
-        given = {"env": wish.env, "secrets": wish.secrets, "resources": wish.resources, "command": wish.command}
+        given = {
+            "env": wish.env,
+            "secrets": wish.secrets,
+            "env_from_secret": wish.env_from_secret,
+            "resources": wish.resources,
+            "command": wish.command,
+            "egress": wish.egress,
+            "max_attempts": wish.attempts,
+        }
         chosen = {key: value for key, value in given.items() if value}
         return await client.agents.create(CreateAgent.model_validate({"name": wish.name, "source": source, **chosen}))
     return await client.agents.change(existing.id, changes(existing, wish, source))
@@ -115,12 +140,19 @@ def changes(existing: AgentView, wish: Wish, source: SourceBody) -> ChangeAgent:
     resources = existing.resources.model_dump(exclude_none=True)
     wanted: dict[str, tuple[Any, Any]] = {
         "env": (existing.env, existing.env | wish.env),
-        "secrets": (existing.secrets, list(dict.fromkeys((*existing.secrets, *wish.secrets)))),
+        "secrets": (existing.secrets, _joined(existing.secrets, wish.secrets)),
+        "env_from_secret": (existing.env_from_secret, existing.env_from_secret | wish.env_from_secret),
         "resources": (resources, resources | wish.resources),
         "command": (existing.command, wish.command or existing.command),
+        "egress": (existing.egress, _joined(existing.egress, wish.egress)),
+        "max_attempts": (existing.max_attempts, wish.attempts or existing.max_attempts),
     }
     differs = {key: new for key, (old, new) in wanted.items() if old != new}
     return ChangeAgent.model_validate({"source": source, **differs})
+
+
+def _joined(old: list[str], new: list[str]) -> list[str]:
+    return list(dict.fromkeys((*old, *new)))
 
 
 async def follow_build(client: SkepClient, build: BuildView, *, quiet: bool) -> BuildView:
@@ -150,7 +182,8 @@ def _report(agent: AgentView, build: BuildView | None, *, as_json: bool) -> None
     row = (agent.name, agent.status, version, framework, _took(build), agent.id)
     screen.table(("agent", "status", "version", "framework", "built in", "id"), [row], empty="")
     asked = build.recognised.secrets if build is not None and build.recognised else []
-    if missing := [name for name in asked if name not in agent.secrets]:
+    given = {*agent.secrets, *agent.env_from_secret.values()}
+    if missing := [name for name in asked if name not in given]:
         granting = " ".join(f"--secret {name}" for name in missing)
         screen.say(f"skep.yaml asks for secrets that the agent is not given; to grant them: {granting}", style="yellow")
     screen.say()

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 from pydantic import ValidationError
 
-from skep.edge.cli import agents, builds, deploy, exits, runs, screen, secrets, system, tokens, up
+from skep.edge.cli import agents, artifacts, builds, deploy, exits, runs, screen, secrets, system, tokens, up
 from skep.edge.cli.target import Caller, chosen
 from skep.kernel.errors import InvalidError, SkepError
 
@@ -46,6 +46,7 @@ app.command("runs", rich_help_panel="Agents and runs")(runs.runs)
 app.command("builds", rich_help_panel="Agents and runs")(builds.builds)
 app.command(rich_help_panel="Agents and runs")(runs.logs)
 app.command(rich_help_panel="Agents and runs")(runs.output)
+app.command("artifacts", rich_help_panel="Agents and runs")(artifacts.artifacts)
 app.command(rich_help_panel="Agents and runs")(runs.cancel)
 app.command(rich_help_panel="Agents and runs")(agents.remove)
 app.add_typer(tokens.token, rich_help_panel="Access")

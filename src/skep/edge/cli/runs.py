@@ -158,14 +158,19 @@ async def _latest(client: SkepClient, agent: str) -> str | None:
     return None
 
 
+async def meant(client: SkepClient, thing: str) -> str:
+    """Return the id of the run that *thing* means: itself, or the latest of the agent of that name."""
+    run_id = thing if has_prefix(thing, RUN) else await _latest(client, thing)
+    if run_id is None:
+        raise NotFoundError(f"{thing} has no runs yet", hint=f"skep run {thing}")
+    return run_id
+
+
 def output(thing: _Thing, as_json: Json = False) -> None:
     """Print what a run printed and left: standard output, standard error, result."""
 
     async def act(client: SkepClient) -> RunView:
-        run_id = thing if has_prefix(thing, RUN) else await _latest(client, thing)
-        if run_id is None:
-            raise NotFoundError(f"{thing} has no runs yet", hint=f"skep run {thing}")
-        return await client.runs.get(run_id)
+        return await client.runs.get(await meant(client, thing))
 
     found = call(act)
     if as_json:
