@@ -226,6 +226,19 @@ def test_the_time_limit_passes_while_the_server_is_down(place):
         assert ended["output"]["stdout"] == "waiting\n"
 
 
+def test_the_last_use_of_a_token_outlives_a_restart(tmp_path):
+    """It is written when the server ends, however shortly before the token was used."""
+    with installation(tmp_path) as skep:
+        made = user_of(skep).post("/tokens", {"name": "used", "scopes": ["read"]})
+        assert made["last_used_at"] is None
+        User(url=skep.url, token=made["token"]).get("/runs")
+
+    with installation(tmp_path) as skep:
+        tokens = {token["name"]: token for token in user_of(skep).get("/tokens")["items"]}
+        assert tokens["used"]["last_used_at"] >= made["created_at"]
+        assert "used" in skep.cli("token", "list").stdout
+
+
 def reboot(skep):
     """Do to an installation what a reboot does: nothing of it lives, nothing in memory is left."""
     os.kill(skep.pid("launcher"), signal.SIGKILL)

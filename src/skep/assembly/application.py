@@ -1,5 +1,6 @@
 """Puts a whole server together, without serving or working yet."""
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -7,7 +8,7 @@ from typing import Any
 
 from skep.adapters.storage.database import SqlDatabase
 from skep.assembly.base import Base, make_base
-from skep.assembly.loops import Loops, make_loops
+from skep.assembly.loops import Loops, make_end, make_loops
 from skep.assembly.machine import keep_file
 from skep.assembly.nouns import Nouns, make_nouns
 from skep.edge.api.app import make_api
@@ -25,6 +26,8 @@ class Application:
     settings: Settings
     api: Any
     loops: Loops
+    #: To be called when nothing is served any more.
+    end: Callable[[], Awaitable[None]]
 
 
 async def make_application(settings: Settings, db: SqlDatabase, hub: Hub, redactor: Redactor) -> Application:
@@ -40,6 +43,7 @@ async def make_application(settings: Settings, db: SqlDatabase, hub: Hub, redact
         settings=settings,
         api=make_api(_services(base, nouns), settings, base.clock),
         loops=make_loops(base, nouns),
+        end=partial(make_end, nouns),
     )
 
 

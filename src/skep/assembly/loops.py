@@ -11,7 +11,6 @@ from skep.assembly.base import Base
 from skep.assembly.nouns import Nouns
 from skep.assembly.retention import prunes
 from skep.kernel.errors import FencedError, SkepError
-from skep.product.access.service import AccessService
 from skep.product.blobs.sweep import Sweep
 from skep.product.nodes.service import NodeService
 
@@ -25,8 +24,7 @@ _RECONCILE_S = 30.0
 _RETENTION_S = 600.0
 _SWEEP_S = 3_600.0
 _USES_S = 60.0
-#: How long a server that ends tries to write what it knows of uses.
-_LAST_USES_S = 2.0
+_END_S = 2.0
 
 
 def make_loops(base: Base, nouns: Nouns) -> Loops:
@@ -37,10 +35,17 @@ def make_loops(base: Base, nouns: Nouns) -> Loops:
         "wake-ups": partial(base.db.hear_others, base.hub),
         "heartbeat": lambda: _heartbeat(base.nodes),
         "reconcile": lambda: every(_RECONCILE_S, lambda: nouns.sandboxes.reconcile(sweep=True)),
-        "uses of tokens": lambda: _keep_uses(nouns.access),
+        "uses of tokens": partial(every, _USES_S, nouns.access.keep_uses),
         "sweep": partial(every, _SWEEP_S, sweep.sweep),
         **{f"retention of {noun}": partial(every, _RETENTION_S, prune) for noun, prune in prunes(base, nouns).items()},
     }
+
+
+async def make_end(nouns: Nouns) -> None:
+    """Write what would be lost with the process, as far as there is time for it; nothing depends on it."""
+    with suppress(SkepError, TimeoutError):
+        async with asyncio.timeout(_END_S):
+            await nouns.access.keep_uses()
 
 
 async def _heartbeat(nodes: NodeService) -> None:
@@ -52,15 +57,6 @@ async def _heartbeat(nodes: NodeService) -> None:
         except SkepError as error:
             log.warning("the heartbeat was not written", extra={"why": str(error)})
         await asyncio.sleep(_HEARTBEAT_S)
-
-
-async def _keep_uses(access: AccessService) -> None:
-    try:
-        await every(_USES_S, access.keep_uses)
-    finally:
-        with suppress(SkepError, TimeoutError):
-            async with asyncio.timeout(_LAST_USES_S):
-                await access.keep_uses()
 
 
 async def every(period_s: float, action: Callable[[], Awaitable[object]]) -> None:

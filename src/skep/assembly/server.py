@@ -81,9 +81,13 @@ class _Server(uvicorn.Server):
         self._app = app
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Stop serving: readers of streams are sent away first, they resume at the next server."""
+        """Stop serving: readers of streams are sent away first, they resume at the next server.
+
+        This is the process's last word: after it uvicorn gives the process the signal that it was ended by.
+        """
         self._app.api.state.streams.end_all()
         await super().shutdown(sockets)
+        await self._app.end()
 
 
 def _config(settings: Settings, app: Any) -> uvicorn.Config:
