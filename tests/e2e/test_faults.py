@@ -15,6 +15,7 @@ from acting import ACTING
 from observer import Observer, control_groups, mounts
 from user import FINAL, User
 
+from skep.kernel.settings import Settings
 from skep.testing.installation import installation
 from skep.testing.postgres import PostgresServer, with_database
 from skep.testing.wait import until_sync
@@ -197,6 +198,27 @@ def test_a_database_that_will_never_answer_ends_the_start(tmp_path):
             assert (done.returncode, words in said, "SKEP_DATABASE_URL" in said) == (7, True, True), done.stderr
             assert "status 78" in said
             assert "pa%zz" not in said
+
+
+def test_a_detached_start_can_be_given_up_while_it_waits(tmp_path):
+    """Until Skep is ready it belongs to who starts it: Ctrl-C during the wait leaves nothing behind."""
+    tmp_path.chmod(0o755)
+    settings = Settings(data_dir=tmp_path / "data")
+    chosen = {"SKEP_DATA_DIR": str(settings.data_dir), "SKEP_DATABASE_URL": "postgresql://skep@127.0.0.1:1/skep"}
+    with subprocess.Popen(
+        [sys.executable, "-m", "skep.edge.cli.main", "up", "--detach", "--port", "0"],
+        env={**os.environ, **chosen},  # noqa: TID251  a child process inherits the test's environment
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as starting:
+        said = next(line for line in starting.stderr if "waiting for it" in line)
+        places = [settings.instance_run_dir / f"{name}.pid" for name in ("launcher", "keeper", "server")]
+        assert all(place.exists() for place in places)
+        starting.send_signal(signal.SIGINT)
+        starting.communicate(timeout=30)
+
+    assert "skep.log says why" in said
+    until_sync(lambda: not any(place.exists() for place in places), timeout_s=30, what="all three to end")
 
 
 # ---- processes and machine
