@@ -196,15 +196,19 @@ def _list(peer: _Peer, request: dict[str, object]) -> dict[str, object]:
 def _walk(root: str, limit: int) -> Iterator[list[object]]:
     """Yield [path, size, mode, kind] of at most *limit* below *root*, depth first by name.
 
-    What cannot be read is left out. No more paths are held than may still be yielded: the agent decides how many
-    there are and how long, and a listing must fit into what memory the agent has left.
+    What cannot be read is left out; what lies deeper than paths go is named, and nothing more is said of it. No more
+    paths are held than may still be yielded: the agent decides how many there are and how long, and a listing must
+    fit into what memory the agent has left.
     """
     pending = _below("", _names(root), limit)
     while pending and limit:
         path = pending.pop()
         try:
             facts = os.lstat(f"{root}/{path}")
-        except OSError:
+        except OSError as error:
+            if error.errno == errno.ENAMETOOLONG:
+                limit -= 1
+                yield [path, 0, 0, "o"]
             continue
         limit -= 1
         kind = _KINDS.get(stat.S_IFMT(facts.st_mode), "o")

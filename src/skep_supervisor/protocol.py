@@ -23,7 +23,8 @@ Requests (`op`):
     put    path mode (payloads follow: frames {"more": true} ... {"more": false})  -> {"size": n}
     get    path limit                      -> frames with payload; last {"size": n}
     list   path limit                      -> frames {"entries": [[path, size, mode, kind], ...]}, at most `limit`
-                                              in all, depth first by name; kind: f, d, l, o; last {}
+                                              in all, depth first by name; kind: f, d, l, o (also what lies
+                                              deeper than a path may be long, with size and mode 0); last {}
     Errors: {"end": true, "error": CODE, "message": str}; CODE in ERROR_CODES
 
 STATE: {"running": bool, "started_at_ms": int, "duration_s": float, "reason": str, "code": int|null,

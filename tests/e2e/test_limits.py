@@ -88,6 +88,16 @@ def test_who_lives_with_a_limit_succeeds(user, acting, limit):
     assert (ended["status"], ended["exit_code"], ended["error"]) == ("succeeded", 0, None)
 
 
+def test_artifacts_out_of_reach_are_told(user, acting):
+    """A file that lies deeper than any path goes is not lost without a word."""
+    ended = user.run(acting, {"do": "deep"})
+
+    assert (ended["status"], ended["exit_code"], ended["error"]["code"]) == ("failed", 0, "artifacts_too_large")
+    assert [item["path"] for item in user.get(f"/runs/{ended['id']}/artifacts")["items"]] == ["kept"]
+    told = {event["type"]: event["data"] for event in user.get(f"/runs/{ended['id']}/events")["items"]}
+    assert told["artifacts.left_out"]["count"] == 1
+
+
 def test_the_time_limit_ends_a_run_that_ignores_term(user, acting):
     """A run whose time is up ends as such, also when it ignores TERM."""
     ended = user.run(acting, {"do": "ignore"}, timeout_s=0.5)

@@ -131,13 +131,17 @@ async def test_a_large_listing_comes_in_parts(client, supervisor):
 
 
 async def test_a_very_deep_tree_is_listed_as_far_as_paths_go(client, supervisor, run, command):
-    """A tree deeper than any path can name is no error."""
+    """A tree deeper than any path can name is no error; the first thing that is out of reach is named."""
     program = f"import os\nos.chdir({str(supervisor.home)!r})\nfor _ in range(3000): os.mkdir('dd'); os.chdir('dd')"
     await run(command("/usr/bin/python3", "-c", program))
 
     entries = await client.list(str(supervisor.home), 5000)
 
     assert 1000 < len(entries) < 3000
+    assert all(entry.is_dir for entry in entries[:-1])
+    lost = entries[-1]
+    assert (lost.path, lost.is_dir, lost.size) == (f"{entries[-2].path}/dd", False, 0)
+    assert len(str(supervisor.home)) + 1 + len(lost.path) >= 4096
     await run(command(f"rm -rf {supervisor.home}/dd"))
 
 

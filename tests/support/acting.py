@@ -46,6 +46,15 @@ def use_disk():
                 sys.exit(0)
 
 
+def leave_deep():
+    os.chdir(os.environ["SKEP_ARTIFACTS"])
+    Path("kept").write_text("x")
+    for _ in range(25):
+        os.mkdir("d" * 200)
+        os.chdir("d" * 200)
+    Path("lost").write_text("x")
+
+
 def print_without_end():
     def stop(*_):
         print("enough of it\\n" * 200_000 + "the tail")
@@ -84,6 +93,8 @@ match inputs.get("do", "nothing"):
         use_pids()
     case "disk":
         use_disk()
+    case "deep":
+        leave_deep()
     case "print":
         print_without_end()
 """

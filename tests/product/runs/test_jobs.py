@@ -3,6 +3,7 @@
 import asyncio
 import json
 import signal
+from dataclasses import replace
 
 import pytest
 
@@ -343,6 +344,44 @@ async def test_what_is_left_is_bounded(world, files, links, code):
     assert (run.failure and run.failure.code) == code
     assert run.result is None
     assert len(await world.runs.artifacts(world.admin, run.id)) <= 1000
+
+
+@pytest.mark.parametrize("exit_code", [0, 3])
+async def test_what_was_left_out_is_said(world, exit_code):
+    """Artifacts out of reach are named in an event, also where the run has failed for another reason."""
+    deep = "d/" * 2500 + "f"
+    files = {f"/run/skep/artifacts/{name}": "x" for name in (deep, "kept")}
+    await world.agent(Behaviour(files=files, exit_code=exit_code))
+    run = await world.start()
+    async with world.working():
+        run = await world.ended(run)
+    assert run.failure.code == ("exit_code" if exit_code else "artifacts_too_large")
+    assert [artifact.path for artifact in await world.runs.artifacts(world.admin, run.id)] == ["kept"]
+    told = {event.type: event.data for event in await world.runs.events(world.admin, run.id)}
+    assert told["artifacts.left_out"] == {"count": 1, "names": [repr(deep[:200])]}
+
+
+class ClosedDriver(ScriptedDriver):
+    """One of the folders that its agents leave is closed to its owner."""
+
+    async def list(self, handle, path, *, limit=10_000):
+        """Show the folder, and nothing in it."""
+        found = await super().list(handle, path, limit=limit)
+        closed = [replace(entry, mode=0o300) for entry in found if entry.path == "closed"]
+        return closed + [entry for entry in found if not entry.path.startswith("closed")]
+
+
+async def test_folders_that_cannot_be_seen_into_are_said(db, clock, make_world):
+    """A folder that the agent has closed, and whatever comes after more names than are looked at."""
+    limits = RunLimits(retry_s=0.005, min_free_bytes=0, artifact_count=2)
+    world = await make_world(db, driver=ClosedDriver(clock), limits=limits)
+    await world.agent(Behaviour(files={"/run/skep/artifacts/closed/f": "x"}), name="closes")
+    await world.agent(Behaviour(files={f"/run/skep/artifacts/{'d/' * 20}f": "x"}), name="digs")
+    runs = [await world.start(name) for name in ("closes", "digs")]
+    async with world.working():
+        closed, dug = [await world.ended(run) for run in runs]
+    assert closed.failure.message == "An artifact was not kept: what is in 'closed'."
+    assert dug.failure.message == "An artifact was not kept: what comes after the first 8 names."
 
 
 async def test_a_result_may_be_text(world):

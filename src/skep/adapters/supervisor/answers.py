@@ -20,7 +20,8 @@ RECORD = struct.Struct(protocol.RECORD)
 #: The last millisecond of the year 9999: no later time can be written as a date.
 MAX_TIME_MS = 253_402_300_799_999
 MAX_MESSAGE = 1000
-MAX_PATH = 4096
+#: Linux's longest path, and one more name: what lies too deep to be reached is named all the same.
+MAX_PATH = 4096 + 256
 
 _STREAMS = {protocol.STDOUT: Stream.STDOUT, protocol.STDERR: Stream.STDERR, protocol.NOTE: Stream.SYSTEM}
 _ERRORS: Mapping[str, type[SkepError]] = {

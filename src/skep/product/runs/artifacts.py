@@ -8,12 +8,15 @@ from skep.kernel.errors import ConflictError, ForbiddenError, InvalidError, NotF
 from skep.product.blobs.ports import BlobStore
 from skep.product.images.model import Failure
 from skep.product.runs.model import Artifact, Attempt, RunLimits
-from skep.product.runs.plan import ARTIFACTS, RESULT, artifact_blob, is_artifact_path, parse_result
+from skep.product.runs.plan import ARTIFACTS, MAX_PATH, RESULT, artifact_blob, is_artifact_path, parse_result
 from skep.product.sandboxes.model import Handle
 from skep.product.sandboxes.ports import Files
 
 #: What a sandbox says of a file that is not there, is none, or may not be read: it is as good as absent.
 _ABSENT = (NotFoundError, InvalidError, ForbiddenError, ConflictError)
+
+#: The rights that its owner needs in a folder to see what is in it.
+_OPEN = 0o500
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,7 +27,7 @@ class Kept:
     artifacts: Sequence[Artifact] = ()
     #: Why something could not be kept; the run then did not succeed.
     failure: Failure | None = None
-    #: Names of artifacts that were left out, the first few of them.
+    #: Names of artifacts that were left out, and words for those without one.
     left_out: Sequence[str] = field(default_factory=list[str])
 
 
@@ -35,11 +38,11 @@ async def keep(files: Files, blobs: BlobStore, handle: Handle, attempt: Attempt,
     if left_out and failure is None:
         failure = Failure(
             code="artifacts_too_large",
-            message=f"{len(left_out)} artifacts were not kept, {left_out[0]} among them.",
+            message=_said(left_out),
             hint=f"At most {limits.artifact_count} files and {limits.artifact_bytes} bytes are kept; "
-            "their names are plain relative paths.",
+            f"their names are plain relative paths of at most {MAX_PATH} characters.",
         )
-    return Kept(result=result, artifacts=artifacts, failure=failure, left_out=left_out[:10])
+    return Kept(result=result, artifacts=artifacts, failure=failure, left_out=left_out)
 
 
 async def _result(files: Files, handle: Handle, limits: RunLimits) -> tuple[object, Failure | None]:
@@ -62,11 +65,14 @@ async def _artifacts(
     kept: dict[str, Artifact] = {}
     left_out: list[str] = []
     room = limits.artifact_bytes
+    most = limits.artifact_count * 4
     try:
-        entries = await files.list(handle, ARTIFACTS, limit=limits.artifact_count * 4)
+        entries = await files.list(handle, ARTIFACTS, limit=most)
     except (TooLargeError, InvalidError, ForbiddenError):
         return [], ["all, for the folder cannot be listed"]
     for entry in entries:
+        if entry.is_dir and entry.mode & _OPEN != _OPEN:
+            left_out.append(f"what is in {entry.path[:200]!a}")
         if entry.is_dir or entry.is_link or entry.path in kept:
             continue
         if len(kept) >= limits.artifact_count or not is_artifact_path(entry.path) or entry.size > room:
@@ -82,7 +88,15 @@ async def _artifacts(
         kept[entry.path] = Artifact(
             run_id=attempt.run_id, path=entry.path, blob_id=blob.id, size=blob.size, sha256=blob.sha256
         )
+    if len(entries) >= most:
+        left_out.append(f"what comes after the first {most} names")
     return [kept[path] for path in sorted(kept)], left_out
+
+
+def _said(left_out: Sequence[str]) -> str:
+    if len(left_out) == 1:
+        return f"An artifact was not kept: {left_out[0]}."
+    return f"{len(left_out)} artifacts were not kept, {left_out[0]} among them."
 
 
 @asynccontextmanager

@@ -16,7 +16,8 @@ INPUTS = "/run/skep/inputs.json"
 RESULT = "/run/skep/output"
 ARTIFACTS = "/run/skep/artifacts"
 SECRETS = "/run/secrets"
-_MAX_PATH = 1024
+#: The longest path of an artifact, characters.
+MAX_PATH = 1024
 _MIB = 1 << 20
 
 
@@ -104,7 +105,7 @@ def _no_constant(name: str) -> object:
 
 def is_artifact_path(path: str) -> bool:
     """Tell whether *path*, which comes from a sandbox, is a plain relative path that may be shown and stored."""
-    if not path or len(path) > _MAX_PATH or path.startswith("/") or "\\" in path or not path.isprintable():
+    if not path or len(path) > MAX_PATH or path.startswith("/") or "\\" in path or not path.isprintable():
         return False
     return all(part not in ("", ".", "..") for part in path.split("/"))
 

@@ -27,6 +27,9 @@ from skep.product.sandboxes.ports import SandboxStore
 from skep.product.work.model import Lease
 from skep.product.work.ports import WorkStore
 
+#: Artifacts that were left out and are named in the event that tells of them.
+_NAMED = 10
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class State:
@@ -205,6 +208,9 @@ class Records:
             run = self._run(tx, attempt.run_id)
             used = replace(run, result=kept.result, exit_code=end.code, usage=_sum(run.usage, usage))
             self._runs.put_artifacts(tx, run.id, list(kept.artifacts))
+            if kept.left_out:
+                named = list(kept.left_out[:_NAMED])
+                self._say(tx, run.id, "artifacts.left_out", count=len(kept.left_out), names=named)
             self._end_run(tx, used, outcome)
             self._work.finish(tx, lease)
 
