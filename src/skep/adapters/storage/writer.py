@@ -1,7 +1,9 @@
 """The one thread that writes: it runs whatever waits in one transaction, commits once, then answers all.
 
-Each unit has a savepoint, so that one that fails takes only itself back. What takes the whole transaction with it
-(a full disk in SQLite, savepoints included; a clash with another server) makes the units run again, one by one.
+At first without any guard, and statements shared (`shared.py`): a savepoint costs two journeys to PostgreSQL, as much
+as a unit itself. If any unit fails all run again, each in a savepoint, so that one that fails takes only itself back.
+What takes the whole transaction with it (a full disk in SQLite, savepoints included; a clash with another server) makes
+the units run again, one by one.
 """
 
 import asyncio
@@ -98,9 +100,6 @@ class Writer:
         self._queue: queue.SimpleQueue[Unit | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._main, name="skep-db-writer", daemon=True)
         self._closed = False
-        # A savepoint is cheap in SQLite. With PostgreSQL it costs two journeys, as much as the unit itself: it is
-        # left out at first, and if then any unit fails all run again, guarded.
-        self._passes = (True,) if engine.dialect.name == "sqlite" else (False, True)
 
     def start(self) -> None:
         """Start the thread; the connection is made when it is first needed."""
@@ -151,7 +150,7 @@ class Writer:
         if not batch:
             return
         try:
-            if not any(self._run_together(batch, guarded=guarded) for guarded in self._passes):
+            if not any(self._run_together(batch, guarded=guarded) for guarded in (False, True)):
                 for unit in batch:
                     self._run_alone(unit)
         except _UnreachableError as exc:
@@ -288,6 +287,11 @@ def _settle(connection: Connection, shared: Shared | None) -> None:
         shared.settle(connection)
     except SkepError as exc:
         raise _LostBatchError from exc
+    except DRIVER_ERRORS as exc:
+        if not ruins_batch(exc):
+            # Each unit can still do its part by itself: nobody else would notice what is wrong here.
+            logger.warning("what units share cannot be done at once", exc_info=True)
+        raise
 
 
 def _unknown(exc: Exception) -> UnknownOutcomeError:

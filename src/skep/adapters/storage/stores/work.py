@@ -5,14 +5,14 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from sqlalchemy import (
-    ARRAY,
+    JSON,
     BigInteger,
     ColumnElement,
     Connection,
     Text,
-    and_,
     bindparam,
     case,
+    cast,
     delete,
     func,
     literal,
@@ -64,17 +64,9 @@ class SqlWorkStore:
         until = now + bindparam("lease_ms", type_=BigInteger)
         self._heartbeat = update(work).where(*held).values(lease_until_ms=until).returning(c.cancel_requested)
         self._finish = update(work).where(*held).values(state=_DONE, ended_ms=now, owner="", lease_until_ms=0)
-        each = (
-            func.unnest(
-                bindparam("ids", type_=ARRAY(Text)),
-                bindparam("fences", type_=ARRAY(BigInteger)),
-                bindparam("owners", type_=ARRAY(Text)),
-            )
-            .table_valued("id", "fence", "owner", name="each_lease")
-            .render_derived()
-        )
-        all_held = (c.id == each.c.id, c.fence == each.c.fence, c.owner == each.c.owner, text(LEASED))
-        self._check_all = select(func.count()).select_from(work).join(each, and_(*all_held))
+        each = _each_lease("sqlite" if self._ours else "postgresql")
+        all_held = (*(c[name] == value for name, value in each.items()), text(LEASED))
+        self._check_all = select(func.count(c.id)).where(*all_held)
         self._finish_all = update(work).where(*all_held).values(state=_DONE, ended_ms=now, owner="", lease_until_ms=0)
         used_up = c.attempts >= c.max_attempts
         self._retry = (
@@ -196,7 +188,7 @@ class SqlWorkStore:
             raise FencedError("one of several leases is lost")
 
     def _finish_leases(self, connection: Connection, leases: Collection[Lease]) -> None:
-        if connection.execute(self._finish_all, _all_held(leases)).rowcount != len(leases):
+        if connection.execute(self._finish_all, self._timed(_all_held(leases))).rowcount != len(leases):
             raise FencedError("one of several leases is lost")
 
     def _settled(self, tx: Tx) -> Connection:
@@ -254,12 +246,19 @@ def _held(lease: Lease) -> dict[str, Any]:
     return {"work_id": lease.work_id, "held_fence": lease.fence, "held_by": lease.owner}
 
 
+def _each_lease(dialect: Dialect) -> Mapping[str, ColumnElement[Any]]:
+    """Return the columns of a table of leases that is bound as one value (see `_all_held`)."""
+    names = ("id", "fence", "owner")
+    leases = bindparam("leases", type_=Text)
+    if dialect == "sqlite":
+        value = func.json_each(leases).table_valued("value", name="each_lease").c.value
+        return {name: func.json_extract(value, f"$[{place}]") for place, name in enumerate(names)}
+    row = func.json_array_elements(cast(leases, JSON)).table_valued("value", name="each_lease").render_derived().c.value
+    return {name: cast(row.op("->>")(place), work.c[name].type) for place, name in enumerate(names)}
+
+
 def _all_held(leases: Collection[Lease]) -> dict[str, Any]:
-    return {
-        "ids": [lease.work_id for lease in leases],
-        "fences": [lease.fence for lease in leases],
-        "owners": [lease.owner for lease in leases],
-    }
+    return {"leases": json.dumps([(lease.work_id, lease.fence, lease.owner) for lease in leases])}
 
 
 def _fenced(lease: Lease) -> FencedError:
