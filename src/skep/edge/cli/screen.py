@@ -51,11 +51,11 @@ def emit(value: BaseModel | Sequence[BaseModel] | Mapping[str, Any]) -> None:
     sys.stdout.flush()
 
 
-def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, empty: str) -> None:
-    """Print a table, or what to do when it is empty."""
+def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, empty: str, prose: str = "") -> None:
+    """Print a table, or what to do when it is empty; on a narrow screen the column *prose* takes several lines."""
     made = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
     for column in columns:
-        made.add_column(column.upper(), no_wrap=True, overflow="ellipsis")
+        made.add_column(column.upper(), no_wrap=column != prose, overflow="fold" if column == prose else "ellipsis")
     count = 0
     for row in rows:
         count += 1

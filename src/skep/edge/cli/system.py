@@ -56,6 +56,7 @@ def doctor(
             ("level", "what", "finding"),
             ((found.level, found.area, found.message) for found in report.findings),
             empty="Nothing to say.",
+            prose="finding",
         )
         for found in report.findings:
             if found.hint and found.level != "ok":
