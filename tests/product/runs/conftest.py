@@ -184,7 +184,7 @@ class World:
 
     async def claim(self):
         """Take the next piece of work, as a server does."""
-        return await self.db.write(
+        items = await self.db.write(
             lambda tx: self.stores.work.claim(
                 tx,
                 kinds=["run"],
@@ -193,8 +193,10 @@ class World:
                 lease_ms=60_000,
                 key_limits={},
                 default_key_limits={},
+                most=1,
             )
         )
+        return items[0] if items else None
 
     async def work_once(self):
         """Take the next piece of work and do it to its end."""
