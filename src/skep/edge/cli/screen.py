@@ -68,13 +68,14 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, empty: str, 
 
 @contextmanager
 def waiting(text: str, *, quiet: bool = False) -> Generator[Callable[[str], None]]:
-    """Show that something goes on, on a terminal; gives a function that changes the words."""
+    """Show that something goes on, on a terminal; gives a function that changes the words, taken literally."""
     shown = console(stderr=True)
     if quiet or not shown.is_terminal:
         yield lambda _words: None
         return
-    with shown.status(text) as status:
-        yield status.update
+    # A status reads a plain string as markup, whatever the console was told.
+    with shown.status(Text(text)) as status:
+        yield lambda words: status.update(Text(words))
 
 
 def cell(value: Any) -> Text:
