@@ -24,8 +24,9 @@ _CONNECT_S = 5
 #: A connection that says nothing is asked so often whether it is still there.
 _PROBE_S = 30.0
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 0.1, 5.0
-#: What a broken or half-made connection may raise.
-_BROKEN = (psycopg.Error, OSError)
+#: What a broken or half-made connection may raise, and one on which somebody else calls out what is no text: a database
+#: without an encoding lets anyone do so.
+_BROKEN = (psycopg.Error, OSError, UnicodeError)
 
 
 class Callouts:
