@@ -376,12 +376,14 @@ async def test_folders_that_cannot_be_seen_into_are_said(db, clock, make_world):
     limits = RunLimits(retry_s=0.005, min_free_bytes=0, artifact_count=2)
     world = await make_world(db, driver=ClosedDriver(clock), limits=limits)
     await world.agent(Behaviour(files={"/run/skep/artifacts/closed/f": "x"}), name="closes")
-    await world.agent(Behaviour(files={f"/run/skep/artifacts/{'d/' * 20}f": "x"}), name="digs")
-    runs = [await world.start(name) for name in ("closes", "digs")]
+    for name, depth in (("digs", 8), ("fits", 7)):
+        await world.agent(Behaviour(files={f"/run/skep/artifacts/{'d/' * depth}f": "x"}), name=name)
+    runs = [await world.start(name) for name in ("closes", "digs", "fits")]
     async with world.working():
-        closed, dug = [await world.ended(run) for run in runs]
+        closed, dug, fitted = [await world.ended(run) for run in runs]
     assert closed.failure.message == "An artifact was not kept: what is in 'closed'."
     assert dug.failure.message == "An artifact was not kept: what comes after the first 8 names."
+    assert fitted.status is RunStatus.SUCCEEDED
 
 
 async def test_a_result_may_be_text(world):

@@ -67,10 +67,11 @@ async def _artifacts(
     room = limits.artifact_bytes
     most = limits.artifact_count * 4
     try:
-        entries = await files.list(handle, ARTIFACTS, limit=most)
+        # One more than is looked at: it says whether there are more.
+        entries = await files.list(handle, ARTIFACTS, limit=most + 1)
     except (TooLargeError, InvalidError, ForbiddenError):
         return [], ["all, for the folder cannot be listed"]
-    for entry in entries:
+    for entry in entries[:most]:
         if entry.is_dir and entry.mode & _OPEN != _OPEN:
             left_out.append(f"what is in {entry.path[:200]!a}")
         if entry.is_dir or entry.is_link or entry.path in kept:
@@ -82,13 +83,13 @@ async def _artifacts(
             async with _closed(files.get(handle, f"{ARTIFACTS}/{entry.path}", limit=room)) as data:
                 blob = await blobs.put(artifact_blob(attempt, entry.path), data, limit=room)
         except (TooLargeError, *_ABSENT):
-            left_out.append(ascii(entry.path))
+            left_out.append(ascii(entry.path[:200]))
             continue
         room -= blob.size
         kept[entry.path] = Artifact(
             run_id=attempt.run_id, path=entry.path, blob_id=blob.id, size=blob.size, sha256=blob.sha256
         )
-    if len(entries) >= most:
+    if len(entries) > most:
         left_out.append(f"what comes after the first {most} names")
     return [kept[path] for path in sorted(kept)], left_out
 
