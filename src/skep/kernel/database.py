@@ -18,8 +18,8 @@ class Database(Protocol):
     async def write(self, work: Callable[[Tx], T]) -> T:
         """Run *work* in a transaction and commit it before returning.
 
-        Many callers share one commit (group commit), each in a savepoint of its own. *work* may run more
-        than once, must not block, and touches nothing but its transaction.
+        Many callers share one commit (group commit); one whose *work* fails takes back only what is his. *work* may
+        run more than once, must not block, and touches nothing but its transaction.
 
         Raises:
             UnavailableError: the database is away or its disk is full; nothing was done.
