@@ -1,9 +1,10 @@
 """The claim of work: one statement, whose cost grows with the lanes, not with the items that wait.
 
 A *lane* is all waiting items that may or may not be claimed alike: same project, kind, machine and keys. The
-statement walks from lane to lane on an index (PostgreSQL's "loose index scan"), looks at the oldest due items of
-each, and drops those whose keys are full. The rest take their places as if they were claimed one after the other,
-each time from the project that then holds the fewest leases. Before the first for whom a key would be overdrawn the
+statement walks from lane to lane on an index (PostgreSQL's "loose index scan"), looks at the oldest due item of each,
+and drops the lanes whose keys are full. Who is among the next of a project stands in one of the lanes that have its
+oldest items: of these it looks at more. They take their places as if they were claimed one after the other, each time
+from the project that then holds the fewest leases. Before the first for whom a key would be overdrawn the
 claim ends: who comes after him is a matter for the next claim, in which that key counts as full.
 """
 
@@ -37,17 +38,22 @@ full_keys(k) AS MATERIALIZED (
   UNION
   SELECT own.key FROM {each}(:key_limits) AS own WHERE {value} <= 0
 ),
-waiting AS (
+heads AS (
   {heads_of_lanes}
+),
+first_lanes(lane) AS MATERIALIZED (
+  SELECT lane FROM (
+    SELECT c.lane, row_number() OVER (PARTITION BY c.project_id ORDER BY c.id) AS nth FROM heads c WHERE {claimable}
+  ) AS own WHERE nth <= :most
+),
+waiting AS (
+  {items_of_lanes}
   UNION ALL
   SELECT id, project_id, kind, node_id, k1, k2, k3 FROM work WHERE state = 'leased' AND lease_until_ms <= {now}
 ),
 of_projects AS (
   SELECT c.id, c.project_id, c.k1, c.k2, c.k3, row_number() OVER (PARTITION BY c.project_id ORDER BY c.id) AS nth
-  FROM waiting c
-  WHERE c.kind IN (SELECT wanted.value FROM {elements}(:kinds) AS wanted)
-    AND c.node_id IN ('', :node_id)
-    AND NOT EXISTS (SELECT 1 FROM full_keys WHERE k IN (c.k1, c.k2, c.k3))
+  FROM waiting c WHERE {claimable}
 ),
 turns AS (
   SELECT p.id, p.k1, p.k2, p.k3, p.nth + (SELECT count(*) FROM held WHERE held.project_id = p.project_id) AS turn
@@ -80,6 +86,10 @@ _LIMIT_OF_KEY = """coalesce(
     (SELECT {value} FROM {each}(:key_limits) AS own WHERE own.key = used.k),
     (SELECT {value} FROM {each}(:default_key_limits) AS own WHERE own.key = {prefix}))"""
 
+_CLAIMABLE = """c.kind IN (SELECT wanted.value FROM {elements}(:kinds) AS wanted)
+    AND c.node_id IN ('', :node_id)
+    AND NOT EXISTS (SELECT 1 FROM full_keys WHERE k IN (c.k1, c.k2, c.k3))"""
+
 _WORDS: dict[Dialect, dict[str, str]] = {
     "sqlite": {
         "clock": "",
@@ -88,9 +98,13 @@ _WORDS: dict[Dialect, dict[str, str]] = {
         "elements": "json_each",
         "value": "own.value",
         "prefix": "substr(used.k, 1, instr(used.k, ':') - 1)",
-        "heads_of_lanes": """SELECT w.id, w.project_id, w.kind, w.node_id, w.k1, w.k2, w.k3
-  FROM lanes JOIN work w ON w.id IN (
+        "heads_of_lanes": """SELECT w.lane, w.id, w.project_id, w.kind, w.node_id, w.k1, w.k2, w.k3
+  FROM lanes JOIN work w ON w.id = (
     SELECT w.id FROM work w WHERE w.state = 'queued' AND w.lane = lanes.lane AND w.not_before_ms <= :now_ms
+    ORDER BY w.id LIMIT 1)""",
+        "items_of_lanes": """SELECT w.id, w.project_id, w.kind, w.node_id, w.k1, w.k2, w.k3
+  FROM first_lanes JOIN work w ON w.id IN (
+    SELECT w.id FROM work w WHERE w.state = 'queued' AND w.lane = first_lanes.lane AND w.not_before_ms <= :now_ms
     ORDER BY w.id LIMIT :most)""",
         "materialized": "",
         "lock_open": "",
@@ -104,9 +118,13 @@ _WORDS: dict[Dialect, dict[str, str]] = {
         "value": "own.value::bigint",
         "prefix": "split_part(used.k, ':', 1)",
         "heads_of_lanes": """SELECT head.* FROM lanes CROSS JOIN LATERAL (
-    SELECT w.id, w.project_id, w.kind, w.node_id, w.k1, w.k2, w.k3 FROM work w
+    SELECT w.lane, w.id, w.project_id, w.kind, w.node_id, w.k1, w.k2, w.k3 FROM work w
     WHERE w.state = 'queued' AND w.lane = lanes.lane AND w.not_before_ms <= (SELECT ms FROM now)
-    ORDER BY w.id LIMIT :most) AS head""",
+    ORDER BY w.id LIMIT 1) AS head""",
+        "items_of_lanes": """SELECT item.* FROM first_lanes CROSS JOIN LATERAL (
+    SELECT w.id, w.project_id, w.kind, w.node_id, w.k1, w.k2, w.k3 FROM work w
+    WHERE w.state = 'queued' AND w.lane = first_lanes.lane AND w.not_before_ms <= (SELECT ms FROM now)
+    ORDER BY w.id LIMIT :most) AS item""",
         "materialized": "MATERIALIZED ",
         # An item that another server is just claiming is passed over, not waited for.
         "lock_open": "SELECT id FROM work WHERE id IN (\n    ",
@@ -118,6 +136,6 @@ _WORDS: dict[Dialect, dict[str, str]] = {
 def claim_statement(dialect: Dialect, columns: Sequence[str]) -> TextualSelect:
     """Build the claim, which returns *columns* of the claimed items, at most `:most`, in no order."""
     words = _WORDS[dialect]
-    limit_of_key = _LIMIT_OF_KEY.format(**words)
-    statement: TextClause = text(_CLAIM.format(columns=", ".join(columns), limit_of_key=limit_of_key, **words))
+    shared = {"limit_of_key": _LIMIT_OF_KEY.format(**words), "claimable": _CLAIMABLE.format(**words)}
+    statement: TextClause = text(_CLAIM.format(columns=", ".join(columns), **shared, **words))
     return statement.columns(*(column(name, work.c[name].type) for name in columns))
