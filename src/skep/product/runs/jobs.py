@@ -6,9 +6,8 @@ away and a database that is away are all the same: the next round, perhaps in an
 
 import asyncio
 import logging
-import signal
-from collections.abc import Awaitable, Callable, Generator
-from contextlib import aclosing, contextmanager, suppress
+from collections.abc import AsyncGenerator
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, replace
 
 from skep.kernel.database import Tx
@@ -26,6 +25,7 @@ from skep.product.blobs.ports import BlobStore, LogStore
 from skep.product.images.model import Failure
 from skep.product.runs import plan
 from skep.product.runs.artifacts import Kept, keep
+from skep.product.runs.enforcer import Enforcer
 from skep.product.runs.machine import (
     CANCELLED,
     Happening,
@@ -49,8 +49,6 @@ log = logging.getLogger(__name__)
 #: What no repeat mends: the run ends in these words.
 _HOPELESS = (InvalidError, ForbiddenError, TooLargeError, ConflictError)
 _MAX_PAUSE_S = 5.0
-#: How long KILL waits for the supervisor's own, and the longest pause before it is tried again.
-_KILL_SLACK_S = 0.4
 #: What a driver says of a sandbox that it made and that does not come to life: another one may.
 _STILLBORN = "sandbox_not_started"
 #: What it says when the machine failed to make one: perhaps only now, perhaps always.
@@ -72,11 +70,7 @@ class _Job:
     #: The attempt whose sandbox this process made and in which it has certainly not started the command.
     untouched: str = ""
     #: Sees to a cancel and to the time limit, once: it goes on while following fails and begins anew.
-    enforcer: asyncio.Task[None] | None = None
-    #: When KILL follows, by the event loop's clock: set with the first TERM, and never put off.
-    kill_at: float | None = None
-    #: The attempt that this process ended because its time was long over.
-    overdue: str = ""
+    enforcer: Enforcer | None = None
     #: The attempt whose output this process has copied to its end.
     copied: str = ""
     #: How often its sandbox could not be made.
@@ -110,21 +104,17 @@ class JobExecutor:
 
     async def execute(self, run: Run, lease: Lease) -> None:
         """Bring *run* to its end, or to its next attempt, from wherever the last one stopped."""
-        with self._watched(run.id) as cancelled:
-            job = _Job(run_id=run.id, lease=lease, cancelled=cancelled)
+        async with self._watched(run, lease) as job:
             pause_s = self._limits.retry_s
             over = False
-            try:
-                while not over:
-                    try:
-                        over = await self._step(job)
-                        pause_s = self._limits.retry_s
-                    except (UnavailableError, LimitError) as error:
-                        log.warning("a run has to wait", extra={"run": run.id, "why": str(error), "code": error.code})
-                        await asyncio.sleep(pause_s)
-                        pause_s = min(_MAX_PAUSE_S, pause_s * 2)
-            finally:
-                await self._let_go(job)
+            while not over:
+                try:
+                    over = await self._step(job)
+                    pause_s = self._limits.retry_s
+                except (UnavailableError, LimitError) as error:
+                    log.warning("a run has to wait", extra={"run": run.id, "why": str(error), "code": error.code})
+                    await asyncio.sleep(pause_s)
+                    pause_s = min(_MAX_PAUSE_S, pause_s * 2)
 
     async def cancel(self, run: Run) -> None:
         """Wake whoever executes *run*; that its end is wanted stands in its row."""
@@ -206,19 +196,17 @@ class JobExecutor:
         return False
 
     async def _follow(self, job: _Job, state: State, attempt: Attempt, handle: Handle) -> bool:
-        timeout_s = time_limit_s(state.run, state.version.config, self._limits.timeout_s)
-        if job.enforcer is None:
-            job.enforcer = asyncio.create_task(self._enforce(job, attempt, handle, timeout_s))
+        enforcer = job.enforcer = job.enforcer or self._enforcer(job, state, attempt, handle)
         try:
             cut = await self._copy(attempt, handle)
             job.copied = attempt.id
             end = await self._driver.wait(handle, CommandId(attempt.id))
         except NotFoundError as error:
-            if job.overdue != attempt.id and not job.cancelled.is_set():
+            if not enforcer.overdue and not job.cancelled.is_set():
                 raise
             cut, end = False, lost_exit(error.message, maybe_started=True)
-        await self._let_go(job)
-        if job.overdue == attempt.id and end.reason in (ExitReason.LOST, ExitReason.SIGNALED):
+        await enforcer.stop()
+        if enforcer.overdue and end.reason in (ExitReason.LOST, ExitReason.SIGNALED):
             end = replace(end, reason=ExitReason.TIMED_OUT)
         if end.reason is ExitReason.LOST and not job.cancelled.is_set():
             return await self._lose(job, state, attempt, end.message, handle)
@@ -301,6 +289,14 @@ class JobExecutor:
 
     # ---- parts
 
+    def _enforcer(self, job: _Job, state: State, attempt: Attempt, handle: Handle) -> Enforcer:
+        limits = self._limits
+        timeout_s = time_limit_s(state.run, state.version.config, limits.timeout_s)
+        slack_s = limits.slack_s + limits.grace_s
+        started = Enforcer(self._driver, handle, attempt, limits, job.cancelled)
+        started.start(overdue_in_s(attempt, timeout_s=timeout_s, slack_s=slack_s, now_ms=self._records.now_ms()))
+        return started
+
     async def _copy(self, attempt: Attempt, handle: Handle) -> bool:
         """Copy output into the log from where it stopped; return whether the server's own limit was passed."""
         position = await self._logs.position(attempt.log_id)
@@ -311,70 +307,17 @@ class JobExecutor:
         async with aclosing(merged(chunks)) as joined:
             return await copy_output(joined, self._logs, attempt.log_id, limit=limit)
 
-    @contextmanager
-    def _watched(self, run_id: RunId) -> Generator[asyncio.Event]:
-        event = self._live[run_id] = asyncio.Event()
+    @asynccontextmanager
+    async def _watched(self, run: Run, lease: Lease) -> AsyncGenerator[_Job]:
+        event = self._live[run.id] = asyncio.Event()
+        job = _Job(run_id=run.id, lease=lease, cancelled=event)
         try:
-            yield event
+            yield job
         finally:
-            if self._live.get(run_id) is event:
-                del self._live[run_id]
-
-    async def _let_go(self, job: _Job) -> None:
-        """Stop enforcing: the command is over, or this process no longer follows it."""
-        if (task := job.enforcer) is None:
-            return
-        job.enforcer = None
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
-
-    async def _enforce(self, job: _Job, attempt: Attempt, handle: Handle, timeout_s: float) -> None:
-        """See to it, beside the following, that a cancel and the time limit have their effect."""
-        slack_s = self._limits.slack_s + self._limits.grace_s
-        left_s = overdue_in_s(attempt, timeout_s=timeout_s, slack_s=slack_s, now_ms=self._records.now_ms())
-        try:
-            async with asyncio.timeout(left_s):
-                await job.cancelled.wait()
-        except TimeoutError:
-            job.overdue = attempt.id
-        else:
-            await self._term(job, attempt, handle)
-        await self._signal(attempt, handle, signal.SIGKILL)
-        with suppress(TimeoutError):
-            async with asyncio.timeout(slack_s):
-                # Over, as it should be: what it left is still to be kept, though following may fail just now.
-                return await self._insist(lambda: self._driver.wait(handle, CommandId(attempt.id)))
-        log.warning("a command outlived SIGKILL", extra={"attempt": attempt.id, "sandbox": attempt.sandbox_id})
-        return await self._insist(lambda: self._driver.destroy(handle))
-
-    async def _term(self, job: _Job, attempt: Attempt, handle: Handle) -> None:
-        """Send TERM and wait until KILL is due, whether or not it came through: nobody may know."""
-        clock = asyncio.get_running_loop().time
-        if job.kill_at is None:
-            job.kill_at = clock() + self._limits.grace_s + min(self._limits.slack_s, _KILL_SLACK_S)
-        with suppress(TimeoutError):
-            async with asyncio.timeout_at(job.kill_at):
-                await self._signal(attempt, handle, signal.SIGTERM)
-        await asyncio.sleep(max(0.0, job.kill_at - clock()))
-
-    async def _signal(self, attempt: Attempt, handle: Handle, number: int) -> None:
-        await self._insist(lambda: self._driver.signal(handle, CommandId(attempt.id), number))
-
-    async def _insist(self, action: Callable[[], Awaitable[object]]) -> None:
-        """Do what must be done, however long the driver is away; a sandbox that is gone needs nothing."""
-        pause_s = self._limits.retry_s
-        while True:
-            try:
-                await action()
-            except NotFoundError:
-                return
-            except SkepError as error:
-                log.warning("a command cannot be ended yet", extra={"why": str(error), "code": error.code})
-                await asyncio.sleep(pause_s)
-                pause_s = min(_KILL_SLACK_S, pause_s * 2)
-            else:
-                return
+            if self._live.get(run.id) is event:
+                del self._live[run.id]
+            if job.enforcer is not None:
+                await job.enforcer.stop()
 
 
 def _nothing(why: str) -> Exit:
