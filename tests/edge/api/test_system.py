@@ -83,8 +83,9 @@ async def test_figures_need_a_token_of_the_installation(nobody, admin, caller_wi
     scraper = await caller_with("metrics")
     assert (await scraper("GET", "/metrics")).status == 200
     for path in ("version", "runs", "usage", "projects", "tokens"):
-        answer = await scraper("GET", path)
-        assert (answer.status, answer.json["code"]) == (403, "scope_missing"), path
+        for project in ("default", "no-such-project"):  # nor does it learn which projects there are
+            answer = await scraper("GET", path, headers={"X-Skep-Project": project})
+            assert (answer.status, answer.json["code"]) == (403, "scope_missing"), (path, project)
 
 
 async def test_a_token_for_metrics_comes_from_the_installations_admin(admin, caller_with):

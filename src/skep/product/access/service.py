@@ -98,6 +98,8 @@ class AccessService:
         token = self._access.token_by_digest(tx, token_digest)
         if token is None:
             raise _not_good("The token is not one of this installation's.", "token_invalid")
+        if Scope.METRICS in token.scopes:
+            selector = None  # it acts in no project, so it is told of none
         wanted = selector or (token.project_id if token.project_id is not None else DEFAULT_PROJECT)
         found = self._access.project(tx, ProjectId(wanted)) or self._access.project_by_name(tx, wanted)
         project_id = choose_project(token, wanted, found)
