@@ -83,12 +83,13 @@ def _root_file_system(bundle: Path, archive: Path | None) -> Path:
         subprocess.run(["mmdebstrap", "--quiet", "--variant=minbase", packages, "bookworm", str(made)], check=True)
     subprocess.run(["tar", "-xf", str(made), "-C", str(root)], check=True)
     subprocess.run(["git", "clone", "--quiet", str(CHECKOUT), str(root / "root" / "skep")], check=True)
-    if _authority().exists():
-        shutil.copyfile(_authority(), root / AUTHORITY_INSIDE.lstrip("/"))
+    if authority().exists():
+        shutil.copyfile(authority(), root / AUTHORITY_INSIDE.lstrip("/"))
     return root
 
 
-def _authority() -> Path:
+def authority() -> Path:
+    """Return the operator's CA bundle; it need not be there."""
     return Path(os.environ.get("SSL_CERT_FILE", "/nonexistent"))
 
 
@@ -105,7 +106,7 @@ def main() -> int:
         "LANG": "C.UTF-8",
     }
     environment |= {name: os.environ[name] for name in PASSED_ON if name in os.environ}
-    if _authority().exists():
+    if authority().exists():
         environment |= {"SSL_CERT_FILE": AUTHORITY_INSIDE, "PIP_CERT": AUTHORITY_INSIDE}
     bundle = Path(tempfile.mkdtemp(prefix="clean-machine-"))
     try:

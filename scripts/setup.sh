@@ -18,6 +18,7 @@ missing_packages() {
     command -v runc >/dev/null 2>&1 || echo runc
     command -v mke2fs >/dev/null 2>&1 || echo e2fsprogs # sandboxes' disks
     command -v git >/dev/null 2>&1 || echo git
+    command -v ssh >/dev/null 2>&1 || echo openssh-client # repositories by ssh; sandboxes use the machine's own
     [ -e /etc/ssl/certs/ca-certificates.crt ] || echo ca-certificates
     [ "$WHAT" != dev ] || command -v curl >/dev/null 2>&1 || echo curl # the pages' examples are run
     if [ ! -x .venv/bin/uv ]; then
