@@ -283,7 +283,7 @@ async def test_reboot(world):
 
 
 async def test_secrets(world):
-    """Secrets are files for the agent alone, variables only where it says so, audited; they are in no row."""
+    """Secrets are files for the agent alone, variables only where it says so, which the project's admin can see."""
     await world.secret("API_KEY", "sesame-open")
     await world.secret("OTHER", "thyme-and-sage")
     behaviour = Behaviour(show=("/run/secrets/API_KEY", "/run/secrets/OTHER"), show_env=("TOKEN",), run_for_s=3)
@@ -297,6 +297,9 @@ async def test_secrets(world):
         run = await world.ended(run)
     assert await world.stdout(run) == "sesame-openTOKEN=thyme-and-sage\n"
     told = [event.data for event in await world.runs.events(world.admin, run.id)]
+    [audited] = (await world.access.audit_log(world.admin, PageQuery(q="run.env_from_secret"))).items
+    assert (audited.project_id, audited.resource) == (run.project_id, run.id)
+    assert audited.details == {"variable": "TOKEN", "secret": "OTHER"}
     assert "thyme" not in json.dumps(told)
     assert "sesame" not in json.dumps(told)
 

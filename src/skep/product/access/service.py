@@ -250,15 +250,24 @@ class AccessService:
         project_id = None if all_projects else principal.project_id
         return await self._db.read(lambda tx: self._audit.entries(tx, project_id, query))
 
-    def record(self, tx: Tx, principal: Principal | None, action: str, resource: str, **details: Any) -> None:
-        """Append to the audit log inside *tx*; without a principal it was Skep itself."""
+    def record(
+        self,
+        tx: Tx,
+        principal: Principal | None,
+        action: str,
+        resource: str,
+        *,
+        project_id: ProjectId | None = None,
+        **details: Any,
+    ) -> None:
+        """Append to the audit log inside *tx*; without a principal it was Skep itself, on behalf of *project_id*."""
         now_ms = to_ms(self._clock.now())
         self._audit.append(
             tx,
             AuditEntry(
                 id=self._ids.new("aud", now_ms),
                 at_ms=now_ms,
-                project_id=principal.project_id if principal else None,
+                project_id=principal.project_id if principal else project_id,
                 principal=f"{principal.name} ({principal.token_id})" if principal else "skep",
                 action=action,
                 resource=resource,

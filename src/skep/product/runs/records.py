@@ -183,7 +183,8 @@ class Records:
             self._runs.save_attempt(tx, replace(attempt, phase=AttemptPhase.STARTED, started_ms=now_ms))
             self._say(tx, run.id, "attempt.started", attempt=attempt.number)
             for name, secret in state.version.config.env_from_secret.items():
-                self._access.record(tx, None, "run.env_from_secret", run.id, variable=name, secret=secret)
+                said = {"variable": name, "secret": secret}
+                self._access.record(tx, None, "run.env_from_secret", run.id, project_id=run.project_id, **said)
 
         await self._db.write(work)
 
