@@ -40,8 +40,8 @@ async def _arrival(
     while (error := await _missing(db)) is not None:
         if not said:
             await waiting.enter_async_context(meanwhile())
-        if error.message != said:
-            said = error.message
+        if str(error) != said:
+            said = str(error)
             hint = "Start it, or correct SKEP_DATABASE_URL and start Skep again." if db.dialect == "postgresql" else ""
             log.warning("waiting for the database", extra={"why": said, "hint": hint or error.hint})
         await asyncio.sleep(wait_s)

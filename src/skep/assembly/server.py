@@ -37,7 +37,7 @@ def serve(settings: Settings, listening: socket.socket | None = None) -> None:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(_serve(settings, listening, redactor))
     except SkepError as error:
-        log.critical(error.message, extra={"code": error.code, "hint": error.hint})
+        log.critical(str(error), extra={"code": error.code, "hint": error.hint})
         away = isinstance(error, UnavailableError) and error.code == "database_unavailable"
         sys.exit(_TRY_AGAIN if away else _CANNOT_START)
 

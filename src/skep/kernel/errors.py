@@ -19,7 +19,11 @@ from collections.abc import Mapping
 
 
 class SkepError(Exception):
-    """The root: a stable `code`, a sentence for people, and a `hint` that says what to do."""
+    """The root: a stable `code`, a sentence for people, and a `hint` that says what to do.
+
+    `message` is what callers are told. `inside` is for the log alone: addresses, paths, the words of a foreign program;
+    as text an error is both.
+    """
 
     code = "internal"
 
@@ -31,9 +35,11 @@ class SkepError(Exception):
         hint: str | None = None,
         fields: Mapping[str, str] | None = None,
         retry_after_s: float | None = None,
+        inside: str = "",
     ) -> None:
-        super().__init__(message)
+        super().__init__(f"{message}: {inside}" if inside else message)
         self.message = message
+        self.inside = inside
         if code is not None:
             self.code = code
         self.hint = hint

@@ -6,8 +6,12 @@ from dataclasses import replace
 
 import pytest
 
+from skep.adapters.storage.database import SqlDatabase
+from skep.adapters.storage.stores.access import SqlAccessStore, SqlAuditStore
 from skep.edge.api.app import make_api
+from skep.kernel.ids import IdSource
 from skep.kernel.settings import Settings
+from skep.product.access.service import AccessService
 
 WRONG_BODIES = [
     (b"{", "invalid_json"),
@@ -219,3 +223,37 @@ async def test_a_problem_is_one_json_object(admin):
     assert_problem(answer, 404, "no_such_route")
     assert "Set-Cookie" not in answer.headers
     assert json.loads(answer.text)["instance"]
+
+
+@pytest.mark.parametrize(
+    "path", ["agents/%00", "runs/run_%00", "builds/a%00b/log", "runs/x/artifacts/a%00/b", "secrets/%00"]
+)
+async def test_a_path_with_nul_leads_nowhere(admin, path):
+    """It is refused in our words before a database is asked, which has words of its own for it."""
+    answer = await admin("DELETE" if path.startswith("secrets") else "GET", path)
+
+    assert_problem(answer, 404, "not_found")
+    assert "NUL" in answer.json["detail"]
+
+
+@pytest.mark.parametrize("arguments", ["q=a%00", "agent_id=%00", "status=%00", "cursor=%00"])
+async def test_an_argument_with_nul_is_named(admin, arguments):
+    """No text of ours can hold it."""
+    answer = await admin("GET", f"runs?{arguments}")
+
+    assert_problem(answer, 422, "invalid")
+    assert answer.json["fields"] == {arguments.partition("=")[0]: "the character NUL cannot be in it"}
+
+
+async def test_a_database_that_is_away_tells_callers_no_address(calling, services, tmp_path, caplog):
+    """Where it was looked for is told to the log alone, whoever asks."""
+    place = tmp_path / "elsewhere"
+    async with SqlDatabase.open(f"postgresql://someone@/skep?host={place}") as away:
+        access = AccessService(away, SqlAccessStore(), SqlAuditStore(), services.clock, IdSource())
+        app = make_api(replace(services, access=access), Settings(data_dir=tmp_path))
+        async with calling(app, f"skep_{'a' * 43}") as caller:
+            answer = await caller("GET", "projects")
+
+    assert_problem(answer, 503, "database_unavailable")
+    assert str(place) not in answer.text
+    assert any(str(place) in str(vars(record)) for record in caplog.records)

@@ -110,7 +110,7 @@ def _sqlite(error: sqlite3.Error) -> SkepError:
     if code == _SQLITE_BUSY:
         return UnavailableError("the database is busy", code="database_busy", retry_after_s=1.0)
     if isinstance(error, (sqlite3.DataError, sqlite3.ProgrammingError)):
-        return InvalidError(f"the database cannot hold this value: {error}")
+        return _unholdable(error)
     return unavailable(error)
 
 
@@ -120,7 +120,7 @@ def _postgresql(error: psycopg.Error, exc: Exception) -> SkepError:
     if (error.sqlstate or "") == "53100":
         return UnavailableError("the database's disk is full", code="disk_full", hint="Free space on its machine.")
     if isinstance(error, psycopg.DataError):
-        return InvalidError(f"the database cannot hold this value: {error}")
+        return _unholdable(error)
     if is_away(exc) or isinstance(error, psycopg.OperationalError):
         return unavailable(error)
     return SkepError(f"the database refused a statement: {error}")
@@ -129,8 +129,13 @@ def _postgresql(error: psycopg.Error, exc: Exception) -> SkepError:
 def unavailable(error: BaseException) -> UnavailableError:
     """Return the error for a database that cannot be reached."""
     return UnavailableError(
-        f"the database is not available: {str(error).strip()}",
+        "the database is not available",
         code="database_unavailable",
         hint="Skep goes on by itself as soon as the database answers.",
         retry_after_s=1.0,
+        inside=str(error).strip(),
     )
+
+
+def _unholdable(error: BaseException) -> InvalidError:
+    return InvalidError("the database cannot hold this value", inside=str(error).strip())

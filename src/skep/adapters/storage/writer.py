@@ -296,9 +296,10 @@ def _settle(connection: Connection, shared: Shared | None) -> None:
 
 def _unknown(exc: Exception) -> UnknownOutcomeError:
     return UnknownOutcomeError(
-        f"the connection broke while the change was being committed: {str(driver_error(exc)).strip()}",
+        "the connection to the database broke while the change was being committed",
         hint="Repeat the request with the same Idempotency-Key.",
         retry_after_s=1.0,
+        inside=str(driver_error(exc)).strip(),
     )
 
 

@@ -89,6 +89,8 @@ def of_error(error: errors.SkepError, path: str = "") -> Response:
     if status == 500:
         log.error("internal error", exc_info=error)
         return internal(path)
+    if error.inside:
+        log.warning("an answer that tells callers less", extra={"code": error.code, "why": str(error)})
     return problem(
         status, error.code, error.message, instance=path, hint=error.hint, fields=error.fields, headers=headers
     )

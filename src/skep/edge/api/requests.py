@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 
 from skep.edge.api.auth import Needs
 from skep.edge.api.errors import bad_json
-from skep.kernel.errors import InvalidError
+from skep.kernel.errors import InvalidError, NotFoundError
 
 _TOO_MANY_BITS = 4096
 
@@ -63,6 +63,7 @@ class CheckedRoute(APIRoute):
         async def checked(request: Request) -> Response:
             if needs is not None:
                 await needs.admit(request)
+            _check_texts(request)
             _check_arguments(request, known)
             if wants_json and _has_body(request):
                 _check_content_type(request)
@@ -83,6 +84,23 @@ def _check_arguments(request: Request, known: Collection[str]) -> None:
     if unknown:
         words = "there is no such argument" + (f"; there are {', '.join(sorted(known))}" if known else "")
         raise InvalidError(f"Unknown arguments: {', '.join(unknown[:5])}.", fields=dict.fromkeys(unknown[:5], words))
+
+
+def _check_texts(request: Request) -> None:
+    """Refuse what no text of ours can hold, before a database is asked: each one has words of its own for it."""
+    if any(_unwritable(str(part)) for part in request.path_params.values()):
+        raise NotFoundError("There is no such thing: no id, name or path holds the character NUL.")
+    wrong = {
+        name[:50]: "the character NUL cannot be in it"
+        for name, text in request.query_params.multi_items()
+        if _unwritable(text)
+    }
+    if wrong:
+        raise InvalidError("An argument holds the character NUL.", fields=wrong)
+
+
+def _unwritable(text: str) -> bool:
+    return "\0" in text or any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def _has_body(request: Request) -> bool:

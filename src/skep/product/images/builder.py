@@ -7,7 +7,7 @@ from typing import Any
 
 from skep.kernel.clock import Clock
 from skep.kernel.database import Database, Tx
-from skep.kernel.errors import NotFoundError, UnavailableError
+from skep.kernel.errors import NotFoundError, SkepError, UnavailableError
 from skep.kernel.events import Hub
 from skep.kernel.ids import IdSource
 from skep.product.blobs.ports import BlobStore, LogStore
@@ -118,13 +118,14 @@ class Builder:
             await log.say(f"Failed ({error.failure.code}): {error.failure.message}")
             await self._records.fail(build.id, lease, error.failure)
         except (AttemptLostError, NotFoundError, UnavailableError) as error:
-            await log.say(f"The attempt was lost: {error}.")
+            why = error.message if isinstance(error, SkepError) else str(error)
+            await log.say(f"The attempt was lost: {why}.")
             # Before the work is given back: whoever takes it up finds nothing.
             await self._remove_sandbox(build.sandbox_id)
             if build.attempt >= self._options.max_attempts:
-                await self._records.fail(build.id, lease, failures.interrupted(build.attempt, str(error)))
+                await self._records.fail(build.id, lease, failures.interrupted(build.attempt, why))
             else:
-                await self._records.retry(build, lease, str(error))
+                await self._records.retry(build, lease, why)
         else:
             if made is None:
                 # Its processes end before the row says so.

@@ -82,21 +82,21 @@ class Doctor:
         try:
             return Finding(level=Level.OK, area="database", message=await self._check_database())
         except SkepError as error:
-            return Finding(level=Level.ERROR, area="database", message=str(error), hint=error.hint or "")
+            return Finding(level=Level.ERROR, area="database", message=error.message, hint=error.hint or "")
 
     async def _isolation(self) -> list[Finding]:
         try:
             able = await self._driver.capabilities()
         except SkepError as error:
             hint = error.hint or "Is the keeper running? `skep up` starts it."
-            return [Finding(level=Level.ERROR, area="isolation", message=str(error), hint=hint)]
+            return [Finding(level=Level.ERROR, area="isolation", message=error.message, hint=hint)]
         return isolation_findings(able)
 
     async def _leftovers(self) -> list[Finding]:
         try:
             found = await self._sandboxes.leftovers()
         except SkepError as error:
-            return [Finding(level=Level.ERROR, area="leftovers", message=str(error), hint=error.hint or "")]
+            return [Finding(level=Level.ERROR, area="leftovers", message=error.message, hint=error.hint or "")]
         if not found:
             return [Finding(level=Level.OK, area="leftovers", message="nothing is left over")]
         return [
