@@ -5,12 +5,15 @@ from typing import Annotated
 
 import typer
 
-from skep.edge.cli import screen
+from skep.edge.cli import screen, tables
 from skep.edge.cli.options import Json, Limit
+from skep.edge.cli.tables import Column
 from skep.edge.cli.target import call
 from skep.edge.client import SkepClient
 from skep.edge.wire.agents import AgentView
 from skep.edge.wire.sources import SourceView
+
+SOURCE = Column("source", folds=True, drops=True)
 
 
 def agents(
@@ -27,13 +30,14 @@ def agents(
     if as_json:
         screen.emit(found)
         return
-    screen.table(
-        ("name", "status", "version", "source", "updated", "id"),
+    tables.table(
+        ("name", "status", "id", Column("version", drops=True), Column("updated", drops=True), SOURCE),
         (
-            (agent.name, agent.status, _version(agent), source_text(agent.source), agent.updated_at, agent.id)
+            (agent.name, agent.status, agent.id, _version(agent), agent.updated_at, source_text(agent.source))
             for agent in found
         ),
         empty="No agents yet. Make one: skep deploy ./folder",
+        filtered=bool(status),
     )
 
 

@@ -6,9 +6,10 @@ from typing import Annotated
 
 import typer
 
-from skep.edge.cli import runs, screen
+from skep.edge.cli import runs, screen, tables
 from skep.edge.cli.options import Json
 from skep.edge.cli.saving import parts_of, save
+from skep.edge.cli.tables import Column
 from skep.edge.cli.target import call
 from skep.edge.client import SkepClient
 from skep.edge.wire.runs import ArtifactView
@@ -56,8 +57,8 @@ def _listed(thing: str, *, as_json: bool) -> None:
     if as_json:
         screen.emit(found)
         return
-    screen.table(
-        ("path", "size", "sha256"),
+    tables.table(
+        ("path", "size", Column("sha256", drops=True)),
         ((one.path, screen.size(one.size), one.sha256[:16]) for one in found),
         empty="No files. A run leaves those that it puts into $SKEP_ARTIFACTS, when it has ended.",
     )

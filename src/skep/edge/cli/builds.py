@@ -4,12 +4,16 @@ from typing import Annotated
 
 import typer
 
-from skep.edge.cli import screen
-from skep.edge.cli.agents import source_text
+from skep.edge.cli import screen, tables
+from skep.edge.cli.agents import SOURCE, source_text
 from skep.edge.cli.options import Json, Limit
+from skep.edge.cli.tables import Column
 from skep.edge.cli.target import call
 from skep.edge.client import SkepClient
 from skep.edge.wire.builds import BuildView
+
+#: Of so many agents the name is shown; of those beyond, and of removed ones, the id.
+_NAMED = 200
 
 
 def builds(
@@ -20,29 +24,38 @@ def builds(
 ) -> None:
     """List builds, newest first."""
 
-    async def act(client: SkepClient) -> list[BuildView]:
+    async def act(client: SkepClient) -> tuple[list[BuildView], dict[str, str]]:
         states = tuple(status or ())
-        if name is None:
-            return [build async for build in client.builds.all(status=states, limit=limit)]
-        return [build async for build in client.agents.builds(name, status=states, limit=limit)]
+        pages = client.builds.all(status=states, limit=limit)
+        if name is not None:
+            pages = client.agents.builds(name, status=states, limit=limit)
+        made = [build async for build in pages]
+        named = {} if as_json or not made else {one.id: one.name async for one in client.agents.all(limit=_NAMED)}
+        return made, named
 
-    found = call(act)
+    found, names = call(act)
     if as_json:
         screen.emit(found)
         return
-    screen.table(
-        ("id", "status", "step", "source", "commit", "error", "started"),
+    tables.table(
+        (
+            *("id", "agent", "status"),
+            *(Column("error", folds=True, drops=True), Column("started", drops=True), Column("step", drops=True)),
+            *(SOURCE, Column("commit", drops=True)),
+        ),
         (
             (
                 build.id,
+                names.get(build.agent_id, build.agent_id),
                 build.status,
+                build.error.message if build.error else None,
+                build.created_at,
                 build.step,
                 source_text(build.source),
                 build.commit[:12],
-                build.error.message if build.error else None,
-                build.created_at,
             )
             for build in found
         ),
         empty="No builds yet. Start one: skep deploy ./folder",
+        filtered=bool(name or status),
     )

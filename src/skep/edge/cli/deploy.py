@@ -8,8 +8,9 @@ from typing import Annotated, Any
 
 import typer
 
-from skep.edge.cli import exits, options, pack, screen, sources
+from skep.edge.cli import exits, options, pack, screen, sources, tables
 from skep.edge.cli.options import Json
+from skep.edge.cli.tables import Column
 from skep.edge.cli.target import call
 from skep.edge.client import ApiError, SkepClient
 from skep.edge.wire.agents import AgentView, ChangeAgent, CreateAgent
@@ -179,8 +180,9 @@ def _report(agent: AgentView, build: BuildView | None, *, as_json: bool) -> None
         return
     version = f"v{agent.version.number}" if agent.version else None
     framework = build.recognised.framework if build is not None and build.recognised else None
-    row = (agent.name, agent.status, version, framework, _took(build), agent.id)
-    screen.table(("agent", "status", "version", "framework", "built in", "id"), [row], empty="")
+    more = (Column("version", drops=True), Column("framework", drops=True), Column("built in", drops=True))
+    row = (agent.name, agent.status, agent.id, version, framework, _took(build))
+    tables.table(("agent", "status", "id", *more), [row])
     asked = build.recognised.secrets if build is not None and build.recognised else []
     given = {*agent.secrets, *agent.env_from_secret.values()}
     if missing := [name for name in asked if name not in given]:

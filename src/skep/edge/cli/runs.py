@@ -9,8 +9,9 @@ from typing import Annotated, Any, cast
 
 import typer
 
-from skep.edge.cli import exits, options, screen
+from skep.edge.cli import exits, options, screen, tables
 from skep.edge.cli.options import Json, Limit
+from skep.edge.cli.tables import Column
 from skep.edge.cli.target import call
 from skep.edge.client import ApiError, SkepClient
 from skep.edge.wire.common import LogPiece
@@ -110,10 +111,18 @@ def runs(
     if as_json:
         screen.emit(found)
         return
-    screen.table(
-        ("id", "agent", "status", "exit", "took", "started"),
-        ((one.id, one.agent_name, one.status, one.exit_code, _took(one), one.created_at) for one in found),
+    tables.table(
+        (
+            "id",
+            "agent",
+            "status",
+            Column("exit", drops=True),
+            Column("started", drops=True),
+            Column("took", drops=True),
+        ),
+        ((one.id, one.agent_name, one.status, one.exit_code, one.created_at, _took(one)) for one in found),
         empty="No runs yet. Start one: skep run NAME",
+        filtered=bool(name or status),
     )
 
 

@@ -1,15 +1,14 @@
-"""What people see: tables and lines for a terminal, or JSON on standard output for programs."""
+"""What people see: lines for a terminal, or JSON on standard output for programs."""
 
 import json
 import sys
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
 from pydantic import BaseModel
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from skep.edge.cli.clean import clean
@@ -25,6 +24,8 @@ _STYLES = {
     **dict.fromkeys(("queued", "new", "cancelled", "waiting", "warning"), "yellow"),
 }
 _PIPE_WIDTH = 200
+#: Stands where a cell is empty.
+NOTHING = "-"
 
 
 def console(*, stderr: bool = False) -> Console:
@@ -51,21 +52,6 @@ def emit(value: BaseModel | Sequence[BaseModel] | Mapping[str, Any]) -> None:
     sys.stdout.flush()
 
 
-def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, empty: str, prose: str = "") -> None:
-    """Print a table, or what to do when it is empty; on a narrow screen the column *prose* takes several lines."""
-    made = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
-    for column in columns:
-        made.add_column(column.upper(), no_wrap=column != prose, overflow="fold" if column == prose else "ellipsis")
-    count = 0
-    for row in rows:
-        count += 1
-        made.add_row(*(cell(value) for value in row))
-    if count == 0:
-        say(empty, style="dim")
-        return
-    console().print(made)
-
-
 @contextmanager
 def waiting(text: str, *, quiet: bool = False) -> Generator[Callable[[str], None]]:
     """Show that something goes on, on a terminal; gives a function that changes the words, taken literally."""
@@ -81,7 +67,7 @@ def waiting(text: str, *, quiet: bool = False) -> Generator[Callable[[str], None
 def cell(value: Any) -> Text:
     """Return one value as harmless text."""
     if value is None or value == "":
-        return Text("-", style="dim")
+        return Text(NOTHING, style="dim")
     text = age(value) if isinstance(value, datetime) else clean(str(value)).replace("\n", " ")
     return Text(text, style=_STYLES.get(text, ""))
 

@@ -5,8 +5,9 @@ from typing import Annotated
 
 import typer
 
-from skep.edge.cli import screen
+from skep.edge.cli import screen, tables
 from skep.edge.cli.options import Json
+from skep.edge.cli.tables import Column
 from skep.edge.cli.target import call
 from skep.edge.client import SkepClient
 from skep.edge.wire.secrets import SecretView
@@ -56,9 +57,9 @@ def list_secrets(as_json: Json = False) -> None:
     if as_json:
         screen.emit(found)
         return
-    screen.table(
-        ("name", "made", "changed"),
-        ((one.name, one.created_at, one.updated_at) for one in found),
+    tables.table(
+        ("name", Column("changed", drops=True), Column("made", drops=True)),
+        ((one.name, one.updated_at, one.created_at) for one in found),
         empty="No secrets yet. Add one: skep secret set NAME",
     )
 

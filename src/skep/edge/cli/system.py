@@ -5,8 +5,9 @@ from typing import Annotated
 import typer
 
 from skep import __version__
-from skep.edge.cli import exits, screen
+from skep.edge.cli import exits, screen, tables
 from skep.edge.cli.options import Json, Limit
+from skep.edge.cli.tables import Column
 from skep.edge.cli.target import call
 from skep.edge.client import SkepClient
 from skep.edge.wire.access import AuditView
@@ -29,14 +30,25 @@ def audit(
     if as_json:
         screen.emit(found)
         return
-    screen.table(
-        ("when", "who", "action", "on", "result", "from"),
+    tables.table(
         (
-            (f"{line.at:%Y-%m-%d %H:%M:%S}", line.principal, line.action, line.resource, line.result, line.address)
-            for line in found
+            *(Column("when", folds=True), Column("who", folds=True), "action", "on", "result"),
+            *(Column("details", folds=True, drops=True), Column("token", drops=True), Column("from", drops=True)),
         ),
+        map(_audited, found),
         empty="Nothing was done yet.",
+        filtered=bool(text or since),
     )
+
+
+def _audited(line: AuditView) -> tuple[str, ...]:
+    """Return a line's cells; a principal is written `name (id of its token)`."""
+    name, _, token = line.principal.removesuffix(")").rpartition(" (")
+    if not name:
+        name, token = line.principal, ""
+    details = ", ".join(f"{key}: {value}" for key, value in line.details.items())
+    when = f"{line.at:%Y-%m-%d %H:%M:%S}"
+    return when, name, line.action, line.resource, line.result, details, token, line.address
 
 
 def doctor(
@@ -52,11 +64,10 @@ def doctor(
     if as_json:
         screen.emit(report)
     else:
-        screen.table(
-            ("level", "what", "finding"),
+        tables.table(
+            ("level", "what", Column("finding", folds=True)),
             ((found.level, found.area, found.message) for found in report.findings),
             empty="Nothing to say.",
-            prose="finding",
         )
         for found in report.findings:
             if found.hint and found.level != "ok":

@@ -4,8 +4,9 @@ from typing import Annotated
 
 import typer
 
-from skep.edge.cli import options, screen
+from skep.edge.cli import options, screen, tables
 from skep.edge.cli.options import Json
+from skep.edge.cli.tables import Column
 from skep.edge.cli.target import call
 from skep.edge.client import SkepClient
 from skep.edge.wire.access import ProjectView, TokenCreated, TokenView
@@ -49,17 +50,20 @@ def list_tokens(as_json: Json = False) -> None:
     if as_json:
         screen.emit(found)
         return
-    screen.table(
-        ("id", "name", "scopes", "project", "made", "last used", "state"),
+    tables.table(
+        (
+            *("id", Column("name", folds=True), Column("scopes", folds=True), Column("state", folds=True)),
+            *(Column("project", drops=True), Column("last used", drops=True), Column("made", drops=True)),
+        ),
         (
             (
                 one.id,
                 one.name,
                 ", ".join(one.scopes),
-                one.project_id or "every",
-                one.created_at,
-                one.last_used_at,
                 _state(one),
+                one.project_id or "every",
+                one.last_used_at,
+                one.created_at,
             )
             for one in found
         ),
@@ -117,4 +121,4 @@ def list_projects(as_json: Json = False) -> None:
     if as_json:
         screen.emit(found)
         return
-    screen.table(("name", "made", "id"), ((one.name, one.created_at, one.id) for one in found), empty="No projects.")
+    tables.table(("name", "made", "id"), ((one.name, one.created_at, one.id) for one in found), empty="No projects.")
