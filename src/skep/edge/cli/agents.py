@@ -1,11 +1,10 @@
 """`skep agents`, `skep remove`."""
 
-import sys
 from typing import Annotated
 
 import typer
 
-from skep.edge.cli import screen, tables
+from skep.edge.cli import options, screen, tables
 from skep.edge.cli.options import Json, Limit
 from skep.edge.cli.tables import Column
 from skep.edge.cli.target import call
@@ -60,8 +59,8 @@ def remove(
     as_json: Json = False,
 ) -> None:
     """Remove an agent; its runs stay to be read."""
-    if not yes and not as_json and sys.stdin.isatty():
-        typer.confirm(f"Remove the agent {name}?", abort=True, err=True)
+    if not yes:
+        options.confirmed(f"Remove the agent {name}?")
 
     async def act(client: SkepClient) -> AgentView:
         agent = await client.agents.get(name)

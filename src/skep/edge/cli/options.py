@@ -2,6 +2,7 @@
 
 import json
 import re
+import sys
 from collections.abc import Iterable
 from typing import Annotated, Any
 
@@ -13,6 +14,13 @@ Limit = Annotated[int, typer.Option("--limit", min=1, max=10_000, help="At most 
 _SIZES = {"": 1, "m": 1, "mb": 1, "mib": 1, "g": 1024, "gb": 1024, "gib": 1024, "k": 1 / 1024, "kb": 1 / 1024}
 _TIMES = {"": 1.0, "s": 1.0, "ms": 0.001, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86_400.0}
 _QUANTITY = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([a-zA-Z]*)\s*")
+
+
+def confirmed(question: str) -> None:
+    """Go on when somebody at a terminal says yes; where nobody can be asked, `--yes` has to say it."""
+    if not sys.stdin.isatty():
+        raise typer.BadParameter(f"{question} Nobody can be asked here: standard input is no terminal. Add --yes.")
+    typer.confirm(question, abort=True, err=True)
 
 
 def memory_mb(text: str) -> int:
