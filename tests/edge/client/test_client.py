@@ -103,6 +103,62 @@ async def test_a_server_that_restarts_is_waited_for(peer, client, wire):
     assert (await waiting).id == RUN
 
 
+async def test_whoever_waits_hears_why_once(peer, wire):
+    """The first repeat is told with its reason, the next are not; when the server is away again, it is told again."""
+    told: list[str] = []
+    answers = [503, 503, 202, 503, 202]
+
+    def answer(_request: web.Request, _body: bytes) -> web.Response:
+        if answers.pop(0) == 503:
+            return wire.problem(503, "database_unavailable", "away")
+        return web.json_response(wire.run_json(), status=202)
+
+    peer.on("POST", "/api/v1/runs")(answer)
+    async with SkepClient(peer.url, "t", waiting=lambda error: told.append(error.code)) as client:
+        await client.runs.start("hello")
+        assert told == ["database_unavailable"]
+        await client.runs.start("hello")
+    assert told == ["database_unavailable"] * 2
+
+
+async def test_a_read_gives_up_soon(peer, wire):
+    """Nobody looks at a minute of nothing for a listing."""
+    peer.on("GET", "/api/v1/runs/x")(lambda _r, _b: wire.problem(503, "database_unavailable", "away"))
+    async with SkepClient(peer.url, "t", patience=Patience(short_s=0.0)) as client:
+        with pytest.raises(ApiError) as caught:
+            await client.runs.get("x")
+    assert caught.value.code == "database_unavailable"
+    assert len(peer.asked) == 1
+
+
+async def test_a_full_disk_is_not_waited_for(peer, wire):
+    """It is not emptied within a minute, whatever was asked for."""
+    peer.on("POST", "/api/v1/runs")(lambda _r, _b: wire.problem(503, "disk_full", "full"))
+    async with SkepClient(peer.url, "t", patience=Patience(short_s=0.0)) as client:
+        with pytest.raises(ApiError):
+            await client.runs.start("hello")
+    assert len(peer.asked) == 1
+
+
+async def test_what_was_begun_is_not_given_up(peer, wire):
+    """Reads after a start, and those that follow a run, have the patience of a restart."""
+    answers = [503, 503, 200]
+
+    def answer(_request: web.Request, _body: bytes) -> web.Response:
+        if answers and answers.pop(0) == 503:
+            return wire.problem(503, "database_unavailable", "away")
+        return web.json_response(wire.run_json(status="succeeded"))
+
+    peer.on("GET", f"/api/v1/runs/{RUN}")(answer)
+    peer.on("POST", "/api/v1/runs")(lambda _r, _b: web.json_response(wire.run_json(), status=202))
+    async with SkepClient(peer.url, "t", patience=Patience(short_s=0.0)) as client:
+        assert (await client.runs.ended(RUN)).id == RUN
+    answers += [503, 200]
+    async with SkepClient(peer.url, "t", patience=Patience(short_s=0.0)) as client:
+        await client.runs.start("hello")
+        assert (await client.runs.get(RUN)).id == RUN
+
+
 async def test_a_log_is_followed_through_restarts(peer, client, wire):
     """A connection cut within a piece, a server that goes away, a stream that ends unsaid: nothing is lost or twice."""
     connections: list[str | None] = []

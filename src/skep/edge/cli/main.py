@@ -62,11 +62,11 @@ def main() -> None:
     try:
         app()
     except SkepError as problem:
-        screen.error(problem, as_json="--json" in sys.argv)
+        screen.error(problem, as_json=screen.wants_json())
         sys.exit(exits.of_error(problem))
     except ValidationError as problem:
         fields = {".".join(map(str, item["loc"])): item["msg"] for item in problem.errors()}
-        screen.error(InvalidError("some values are wrong", fields=fields), as_json="--json" in sys.argv)
+        screen.error(InvalidError("some values are wrong", fields=fields), as_json=screen.wants_json())
         sys.exit(exits.INVALID)
     except KeyboardInterrupt:
         sys.exit(exits.CANCELLED)

@@ -35,6 +35,11 @@ def console(*, stderr: bool = False) -> Console:
     return Console(stderr=stderr, highlight=False, markup=False, emoji=False, width=width)
 
 
+def wants_json() -> bool:
+    """Tell whether a program reads what we say, wherever on the command line that stands."""
+    return "--json" in sys.argv
+
+
 def say(text: str | Text = "", style: str = "") -> None:
     """Print a line for people on standard error, where it never mixes with results."""
     console(stderr=True).print(Text(text, style=style) if isinstance(text, str) else text)

@@ -12,9 +12,10 @@ from typing import Any, TypeVar
 from pydantic import SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from skep.edge.cli import screen
 from skep.edge.cli.launch import pids
-from skep.edge.client import SkepClient
-from skep.kernel.errors import UnauthenticatedError, UnavailableError
+from skep.edge.client import ApiError, SkepClient
+from skep.kernel.errors import SkepError, UnauthenticatedError, UnavailableError
 from skep.kernel.secret import Secret
 from skep.kernel.settings import Settings
 
@@ -121,12 +122,21 @@ def pinned(certificate: str) -> ssl.SSLContext:
     return context
 
 
+def _waits(error: SkepError) -> None:
+    """Say why nothing comes; a program that asked for JSON gets the error alone, at the end."""
+    if screen.wants_json():
+        return
+    why = f"cannot work yet ({error.code})" if isinstance(error, ApiError) else "does not answer"
+    screen.say(f"the server {why}: waiting, Ctrl-C gives up", style="yellow")
+
+
 def call(act: Callable[[SkepClient], Awaitable[T]]) -> T:
     """Connect to the server, do what *act* does, and return what it returns."""
     where = target()
 
     async def connected() -> T:
-        async with SkepClient(where.url, where.token.reveal(), where.project, tls=where.tls) as client:
+        token = where.token.reveal()
+        async with SkepClient(where.url, token, where.project, tls=where.tls, waiting=_waits) as client:
             return await act(client)
 
     return asyncio.run(connected())

@@ -9,7 +9,7 @@ from skep.edge.client.agents import Agents
 from skep.edge.client.builds import Builds, Uploads
 from skep.edge.client.runs import Runs
 from skep.edge.client.system import System
-from skep.edge.client.transport import Patience, Transport
+from skep.edge.client.transport import Patience, Transport, Waiting
 
 
 class SkepClient:
@@ -17,7 +17,7 @@ class SkepClient:
 
     Used as `async with SkepClient(url, token) as skep: await skep.runs.start("hello", {"topic": "bees"})`.
     Creating requests carry an Idempotency-Key and are repeated while the server is away; logs and events
-    are followed through restarts of the server.
+    are followed through restarts of the server. *waiting* hears why a request is repeated.
     """
 
     def __init__(
@@ -28,8 +28,9 @@ class SkepClient:
         *,
         tls: SSLContext | None = None,
         patience: Patience | None = None,
+        waiting: Waiting | None = None,
     ) -> None:
-        self._transport = Transport(url, token, project, tls=tls, patience=patience or Patience())
+        self._transport = Transport(url, token, project, tls=tls, patience=patience or Patience(), waiting=waiting)
         self.agents = Agents(self._transport)
         self.runs = Runs(self._transport)
         self.builds = Builds(self._transport)

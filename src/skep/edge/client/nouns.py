@@ -41,6 +41,7 @@ class Noun:
 
     async def _until(self, read: Callable[[], Awaitable[M]], over: Callable[[M], bool]) -> M:
         """Read again and again, ever more slowly, until the thing is over."""
+        self._transport.persist()
         wait_s = _FIRST_LOOK_S
         while not over(found := await read()):
             await asyncio.sleep(wait_s)

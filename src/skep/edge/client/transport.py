@@ -14,17 +14,21 @@ from pydantic import BaseModel
 
 from skep.edge.client.errors import ApiError, from_answer
 from skep.edge.client.sse import EventParser, ServerEvent
-from skep.kernel.errors import UnavailableError
+from skep.kernel.errors import SkepError, UnavailableError
 
 M = TypeVar("M", bound=BaseModel)
 
 PREFIX = "/api/v1"
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 0.1, 2.0
 _RETRIED = frozenset({502, 503, 504})
+#: What no waiting heals soon.
+_LASTING = frozenset({"disk_full"})
 
 #: A wire model, a JSON object that holds what a model would mask, or something that yields the bytes afresh.
 Body = BaseModel | Mapping[str, Any] | Callable[[], AsyncIterator[bytes]] | None
 Params = Mapping[str, Any]
+#: Hears why a request is repeated; once for each time that the server is away.
+Waiting = Callable[[SkepError], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +39,8 @@ class Patience:
     first_s: float = 2.0
     #: Once it is known to exist: it may be restarting.
     later_s: float = 60.0
+    #: A read before anything was begun or followed, and what waiting does not heal soon.
+    short_s: float = 5.0
     #: Without a byte of an answer; an open event stream says something every 15 s.
     answer_s: float = 60.0
 
@@ -43,7 +49,14 @@ class Transport:
     """Speaks to one server with one token."""
 
     def __init__(
-        self, url: str, token: str, project: str | None, *, tls: SSLContext | None, patience: Patience
+        self,
+        url: str,
+        token: str,
+        project: str | None,
+        *,
+        tls: SSLContext | None,
+        patience: Patience,
+        waiting: Waiting | None = None,
     ) -> None:
         self.url = url.rstrip("/")
         self._patience = patience
@@ -52,7 +65,11 @@ class Transport:
         if project:
             self._headers["X-Skep-Project"] = project
         self._session: aiohttp.ClientSession | None = None
+        self._waiting = waiting
         self._reached = False
+        #: Something was begun or is followed: now reads have patience, too.
+        self._begun = False
+        self._told = False
         #: When a stream last brought anything.
         self._contact = 0.0
 
@@ -104,7 +121,13 @@ class Transport:
                     raise from_answer(answer.status, answer.headers, content)
                 return content
 
-        return await self._patiently(once)
+        content = await self._patiently(once, reads=method == "GET")
+        self._begun |= creates
+        return content
+
+    def persist(self) -> None:
+        """Have patience with reads from now on: something is followed with them."""
+        self._begun = True
 
     async def download(self, path: str) -> AsyncIterator[bytes]:
         """Yield the bytes of an answer; a broken connection is an error, nothing is repeated."""
@@ -138,7 +161,7 @@ class Transport:
             allow_redirects=False,
         )
 
-    async def _patiently(self, once: Callable[[], Awaitable[bytes]]) -> bytes:
+    async def _patiently(self, once: Callable[[], Awaitable[bytes]], *, reads: bool) -> bytes:
         """Repeat *once* while the server is away: every request of this client may be repeated."""
         loop = asyncio.get_running_loop()
         began, wait_s = loop.time(), _FIRST_WAIT_S
@@ -147,23 +170,34 @@ class Transport:
                 content = await once()
             except ApiError as error:
                 self._reached = True
-                if not _repeatable(error) or self._given_up(began):
+                if not _repeatable(error) or self._given_up(error, began, reads=reads):
                     raise
                 wait_s = max(wait_s, min(error.retry_after_s or 0.0, _LONGEST_WAIT_S))
             except (aiohttp.ClientConnectorCertificateError, aiohttp.InvalidURL) as error:
                 raise self._unreachable(error) from error
             except (aiohttp.ClientError, TimeoutError) as error:
-                if self._given_up(began):
-                    raise self._unreachable(error) from error
+                away = self._unreachable(error)
+                if self._given_up(away, began, reads=reads):
+                    raise away from error
             else:
-                self._reached = True
+                self._reached, self._told = True, False
                 return content
             await asyncio.sleep(wait_s)
             wait_s = min(wait_s * 2, _LONGEST_WAIT_S)
 
-    def _given_up(self, began: float) -> bool:
-        limit = self._patience.later_s if self._reached else self._patience.first_s
-        return asyncio.get_running_loop().time() - began >= limit
+    def _given_up(self, error: SkepError, began: float, *, reads: bool = False) -> bool:
+        """Tell whether there was waiting enough; if not, say that it goes on, once."""
+        limit_s = self._patience.later_s
+        if not self._reached:
+            limit_s = self._patience.first_s
+        elif error.code in _LASTING or (reads and not self._begun):
+            limit_s = min(limit_s, self._patience.short_s)
+        if asyncio.get_running_loop().time() - began >= limit_s:
+            return True
+        if self._waiting is not None and self._reached and not self._told:
+            self._told = True
+            self._waiting(error)
+        return False
 
     def _unreachable(self, error: BaseException) -> UnavailableError:
         return UnavailableError(
@@ -188,11 +222,13 @@ class Transport:
                     last_id, wait_s = event.id or last_id, _FIRST_WAIT_S
                     yield event
             except ApiError as error:
-                if not _repeatable(error) or self._given_up(max(began, self._contact)):
+                self._reached = True
+                if not _repeatable(error) or self._given_up(error, max(began, self._contact)):
                     raise
             except (aiohttp.ClientError, TimeoutError) as error:
-                if self._given_up(max(began, self._contact)):
-                    raise self._unreachable(error) from error
+                away = self._unreachable(error)
+                if self._given_up(away, max(began, self._contact)):
+                    raise away from error
             await asyncio.sleep(wait_s)
             wait_s = min(wait_s * 2, _LONGEST_WAIT_S)
 
@@ -202,7 +238,7 @@ class Transport:
         async with self._request("GET", path, None, params, headers) as answer:
             if answer.status >= 300:
                 raise from_answer(answer.status, answer.headers, await answer.read())
-            self._reached = True
+            self._reached, self._begun, self._told = True, True, False
             async for piece in answer.content.iter_any():
                 self._contact = asyncio.get_running_loop().time()
                 for event in parser.feed(piece):
