@@ -1,5 +1,6 @@
 """What happens to an installation when the machine, the disk or the database fails under it."""
 
+import json
 import os
 import shutil
 import signal
@@ -259,6 +260,45 @@ def test_the_last_use_of_a_token_outlives_a_restart(tmp_path):
         tokens = {token["name"]: token for token in user_of(skep).get("/tokens")["items"]}
         assert tokens["used"]["last_used_at"] >= made["created_at"]
         assert "used" in skep.cli("token", "list").stdout
+
+
+def steps(skep):
+    """Return what the server's log says, without the requests."""
+    lines = [json.loads(line) for line in skep.log_file.read_text().splitlines() if line.startswith("{")]
+    return [line["message"] for line in lines if line.get("logger", "").startswith("skep.assembly")]
+
+
+def holder(skep):
+    """Return who holds the only work that is not over."""
+    with closing(sqlite3.connect(skep.settings.state_dir / "skep.db")) as database:
+        [owner] = database.execute("select owner from work where state in ('leased', 'queued')").fetchone()
+        return owner
+
+
+def test_a_server_that_is_told_to_end_ends_in_order(tmp_path):
+    """No requests, then no loops, then no database, with status 0; the next one holds its work at once."""
+    with installation(tmp_path) as skep:
+        user = user_of(skep)
+        user.agent("acting", ACTING)
+        run_id = user.start("acting", {"do": "tick", "ticks": 60})
+        user.until_printed(run_id, "tick 0")
+        first, owner = skep.pid("server"), holder(skep)
+        os.kill(first, signal.SIGTERM)
+        # Sooner than the lease could have run out.
+        until_sync(lambda: holder(skep) not in ("", owner), timeout_s=9, what="the work to be taken up")
+        skep.wait_ready()
+
+        assert steps(skep)[:4] == [
+            "told to end: no more requests are taken",
+            "nothing is served any more: the loops end",
+            "closing the database",
+            "the server has ended",
+        ]
+        assert user.get(f"/runs/{run_id}")["status"] == "running"
+        skep.cli("cancel", run_id)
+
+    assert '"status": 0' in skep.log_file.read_text()
+    assert steps(skep)[-1] == "the server has ended"
 
 
 def reboot(skep):

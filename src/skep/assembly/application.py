@@ -26,7 +26,7 @@ class Application:
     settings: Settings
     api: Any
     loops: Loops
-    #: To be called when nothing is served any more.
+    #: To be called when nothing is served and no loop goes on any more.
     end: Callable[[], Awaitable[None]]
 
 

@@ -107,7 +107,11 @@ class WorkService:
 
     # ---- the loops
     async def run(self) -> None:
-        """Work until cancelled; then leave the leases to the next start (`WorkStore.release_owner`)."""
+        """Work until cancelled; then leave the leases to the next start (`WorkStore.release_owner`).
+
+        They are not given up at the end: another machine's server would take up at once what lives in sandboxes of
+        this one, and lose it, where a restart goes on with it.
+        """
         beats = asyncio.create_task(self._beat_for_ever(), name="work-beats")
         try:
             with self._hub.subscribe(TOPIC) as wake:
