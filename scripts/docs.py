@@ -17,7 +17,7 @@ from pydantic_core import PydanticUndefined
 
 from skep.edge.api import reference
 from skep.edge.cli import exits
-from skep.edge.cli.main import app
+from skep.edge.cli.command import app
 from skep.kernel.settings import Settings
 from skep.product.agents import machine as agents
 from skep.product.images import machine as images

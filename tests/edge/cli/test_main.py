@@ -1,5 +1,6 @@
 """The command's own manners, for which no server is needed."""
 
+import signal
 import subprocess
 import sys
 
@@ -18,3 +19,21 @@ def test_nothing_is_removed_unasked():
         done = skep(*arguments, input="y\n")
         assert done.returncode == exits.USAGE
         assert "--yes" in done.stderr
+
+
+def test_an_early_interrupt_is_quiet():
+    """Ctrl-C while the command is still being loaded ends it with 130 and without a word."""
+    process = subprocess.Popen(
+        (sys.executable, "-X", "importtime", "-m", "skep.edge.cli", "secret", "set", "NAME"),
+        stdin=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr is not None
+    # Python names each module that it has loaded; most are still to come.
+    while "typer" not in (line := process.stderr.readline()):
+        assert line, "it ended"
+    process.send_signal(signal.SIGINT)
+    _, rest = process.communicate(timeout=60)
+    assert [line for line in rest.splitlines() if not line.startswith("import time:")] == []
+    assert process.returncode == exits.CANCELLED
