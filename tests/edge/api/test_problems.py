@@ -2,13 +2,15 @@
 
 import asyncio
 import json
+import re
 from dataclasses import replace
 
 import pytest
 
 from skep.adapters.storage.database import SqlDatabase
 from skep.adapters.storage.stores.access import SqlAccessStore, SqlAuditStore
-from skep.edge.api.app import make_api
+from skep.edge.api.app import bare_api, make_api
+from skep.edge.wire.texts import WORDS
 from skep.kernel.ids import IdSource
 from skep.kernel.settings import Settings
 from skep.product.access.service import AccessService
@@ -81,7 +83,43 @@ async def test_each_wrong_member_is_named(admin):
     fields = answer.json["fields"]
     assert fields["sourc"] == "there is no such member"
     assert {"name", "source.git.url", "resources.cpus", "egress.1"} <= set(fields)
-    assert any(place.startswith("env.1X") for place in fields)
+    assert fields["name"].startswith("a name is made of lower-case letters")
+    assert fields["env.1X"].startswith("a variable's name")
+    assert fields["egress.1"].startswith("write a host")
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("agents", {"name": "Zoo Name", "source": {"image": "x"}}),
+        ("agents", {"source": {"image": "x"}, "env": {"1A": "x"}}),
+        ("agents", {"source": {"image": "x"}, "secrets": ["a b"]}),
+        ("agents", {"source": {"image": "x"}, "env_from_secret": {"A": "a b"}}),
+        ("agents", {"source": {"image": "x"}, "egress": ["no way"]}),
+        ("projects", {"name": "Zoo Name"}),
+        ("secrets", {"name": "a b", "value": "x"}),
+        ("tokens", {"name": "a\nb", "scopes": ["read"]}),
+        ("runs", {"agent_id": "a b"}),
+    ],
+)
+async def test_a_wrong_name_is_told_what_it_may_hold(admin, path, body):
+    """In words; no regular expression is shown to anybody."""
+    answer = await admin("POST", path, json=body)
+
+    assert_problem(answer, 422, "invalid")
+    [(place, words)] = answer.json["fields"].items()
+    assert "[" not in place
+    assert "pattern" not in words
+    assert "^" not in words
+    assert any(word in words for word in ("such as", "one line"))
+
+
+def test_every_pattern_has_words():
+    """Whatever the description of the API shows as a pattern can be said in words."""
+    shown = re.findall(r'"pattern": ("(?:[^"\\]|\\.)*")', json.dumps(bare_api().openapi()))
+
+    assert len(shown) > 10
+    assert {json.loads(pattern) for pattern in shown} <= set(WORDS)
 
 
 async def test_a_secret_value_is_not_repeated_in_a_problem(admin):

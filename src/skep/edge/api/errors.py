@@ -11,6 +11,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from skep.edge.wire.problems import MEDIA_TYPE, Problem
+from skep.edge.wire.texts import WORDS
 from skep.kernel import errors
 from skep.kernel.log import request_id
 
@@ -113,6 +114,8 @@ def _of_validation(failure: RequestValidationError, path: str) -> Response:
 
 
 def _place(where: Sequence[str | int]) -> str:
+    if where[-1] == "[key]":  # pydantic's mark for a wrong name; it stands behind the name
+        where = where[:-1]
     return ".".join(str(part)[:100] for part in where[1:]) or str(where[0])
 
 
@@ -121,6 +124,8 @@ def _words(item: Mapping[str, Any]) -> str:
         return "there is no such member"
     if item["type"] == "missing":
         return "is missing"
+    if item["type"] == "string_pattern_mismatch":
+        return WORDS.get(item["ctx"]["pattern"], "has not the form that it needs")
     return str(item["msg"]).removeprefix("Value error, ")
 
 

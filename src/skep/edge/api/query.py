@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 from fastapi import Depends, Query
 
+from skep.edge.wire import texts
 from skep.kernel.clock import to_ms
 from skep.kernel.errors import InvalidError
 from skep.kernel.ids import is_id
@@ -21,7 +22,7 @@ Status = Annotated[
 Moment = Annotated[datetime | None, Query(description="RFC 3339; without an offset it is UTC.")]
 Search = Annotated[
     str | None,
-    Query(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$", description="Only items whose name or id has this text."),
+    Query(max_length=200, pattern=texts.ONE_LINE.pattern, description="Only items whose name or id has this text."),
 ]
 
 

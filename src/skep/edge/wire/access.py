@@ -4,10 +4,11 @@ from typing import Annotated, Any
 
 from pydantic import Field, StringConstraints
 
+from skep.edge.wire import texts
 from skep.edge.wire.common import Answer, Name, RequestBody, Time
 from skep.product.access.model import Scope
 
-_TokenName = Annotated[str, StringConstraints(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f]+$")]
+_TokenName = Annotated[str, StringConstraints(min_length=1, max_length=100, pattern=texts.LABEL.pattern)]
 
 
 class CreateToken(RequestBody):

@@ -4,6 +4,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field, StringConstraints, model_validator
 
+from skep.edge.wire import texts
 from skep.edge.wire.builds import BuildView
 from skep.edge.wire.common import (
     Answer,
@@ -22,7 +23,7 @@ from skep.product.agents.model import AgentStatus, Kind
 from skep.product.sandboxes.model import Isolation
 
 #: host, host:port or *.host
-_EgressHost = Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=r"^[A-Za-z0-9*._:\[\]-]+$")]
+_EgressHost = Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=texts.EGRESS_HOST.pattern)]
 _Env = Annotated[dict[EnvName, EnvValue], Field(max_length=200)]
 _Secrets = Annotated[list[SecretName], Field(max_length=100)]
 _EnvFromSecret = Annotated[dict[EnvName, SecretName], Field(max_length=100)]

@@ -5,6 +5,8 @@ from typing import Annotated, Any, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, StringConstraints
 
+from skep.edge.wire import texts
+
 T = TypeVar("T")
 
 
@@ -18,19 +20,19 @@ Time = Annotated[datetime, PlainSerializer(_rfc3339, return_type=str, when_used=
 #: The name of an agent or a project: a DNS label.
 Name = Annotated[
     str,
-    StringConstraints(min_length=1, max_length=63, pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"),
+    StringConstraints(min_length=1, max_length=63, pattern=texts.NAME.pattern),
     Field(description="Lower-case letters, digits and inner hyphens; at most 63 characters."),
 ]
 #: The id of any thing, or where it is allowed a name.
-IdOrName = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9_.-]+$")]
+IdOrName = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=texts.ID_OR_NAME.pattern)]
 #: One line that a person reads.
-Title = Annotated[str, StringConstraints(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")]
+Title = Annotated[str, StringConstraints(max_length=200, pattern=texts.ONE_LINE.pattern)]
 #: The name of an environment variable.
-EnvName = Annotated[str, StringConstraints(max_length=128, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
+EnvName = Annotated[str, StringConstraints(max_length=128, pattern=texts.ENV_NAME.pattern)]
 #: The value of an environment variable, or one argument of a command.
-EnvValue = Annotated[str, StringConstraints(max_length=32_768, pattern=r"^[^\x00]*$")]
+EnvValue = Annotated[str, StringConstraints(max_length=32_768, pattern=texts.NO_NUL.pattern)]
 #: The name of a secret, which is also the name of its file.
-SecretName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,63}$")]
+SecretName = Annotated[str, StringConstraints(pattern=texts.SECRET_NAME.pattern)]
 
 
 class RequestBody(BaseModel):

@@ -4,13 +4,14 @@ from typing import Annotated, Self
 
 from pydantic import Field, StringConstraints, model_validator
 
+from skep.edge.wire import texts
 from skep.edge.wire.common import Answer, RequestBody, Title
 
-_Path = Annotated[str, StringConstraints(max_length=1024, pattern=r"^[^\x00-\x1f\x7f]*$")]
-_Text = Annotated[str, StringConstraints(max_length=1_048_576, pattern=r"^[^\x00]*$")]
+_Path = Annotated[str, StringConstraints(max_length=1024, pattern=texts.ONE_LINE.pattern)]
+_Text = Annotated[str, StringConstraints(max_length=1_048_576, pattern=texts.NO_NUL.pattern)]
 _Files = Annotated[dict[Annotated[_Path, StringConstraints(min_length=1)], _Text], Field(min_length=1, max_length=200)]
-_Word = Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=r"^[^\x00-\x20\x7f]+$")]
-_Url = Annotated[str, StringConstraints(min_length=1, max_length=2048, pattern=r"^[^\x00-\x20\x7f]+$")]
+_Word = Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=texts.WORD.pattern)]
+_Url = Annotated[str, StringConstraints(min_length=1, max_length=2048, pattern=texts.WORD.pattern)]
 
 MAX_INLINE_BYTES = 1_048_576
 
