@@ -193,6 +193,23 @@ async def test_events_are_followed_to_the_end(admin, run, worker):
     assert (await admin("GET", f"runs/{run}/events?after=2")).json["items"] == listed["items"][2:]
 
 
+async def test_events_are_paged_like_all_that_is_listed(admin, run, worker):
+    """A page has a limit and the cursor of the next one, null at the end; what is no cursor is refused."""
+    await worker.attempt(run, 1)
+    await worker.end(run)
+
+    first = (await admin("GET", f"runs/{run}/events?limit=2")).json
+    second = (await admin("GET", f"runs/{run}/events?limit=2&cursor={first['next']}")).json
+
+    assert [event["seq"] for event in first["items"]] == [1, 2]
+    assert [event["seq"] for event in second["items"]] == [3]
+    assert second["next"] is None
+    assert (await admin("GET", f"runs/{run}/events?limit=3")).json["next"] is None
+    for wrong in ("cursor=one", "cursor=", "cursor=1&after=1", "limit=0"):
+        refused = await admin("GET", f"runs/{run}/events?{wrong}")
+        assert (refused.status, [*refused.json["fields"]]) == (422, [wrong.partition("=")[0]])
+
+
 async def test_events_resume_after_the_last_one_seen(admin, run, worker):
     """Last-Event-ID goes before the argument; a broken stream loses and repeats nothing."""
     await worker.attempt(run, 1)

@@ -243,7 +243,7 @@ class World:
 
     async def events(self, run):
         """Read the types of the run's events."""
-        return [event.type for event in await self.runs.events(self.admin, run.id)]
+        return [event.type for event in (await self.runs.events(self.admin, run.id)).items]
 
     async def stdout(self, run, **more):
         """Read what the run printed."""

@@ -296,7 +296,7 @@ async def test_secrets(world):
         world.clock.advance(3)
         run = await world.ended(run)
     assert await world.stdout(run) == "sesame-openTOKEN=thyme-and-sage\n"
-    told = [event.data for event in await world.runs.events(world.admin, run.id)]
+    told = [event.data for event in (await world.runs.events(world.admin, run.id)).items]
     [audited] = (await world.access.audit_log(world.admin, PageQuery(q="run.env_from_secret"))).items
     assert (audited.project_id, audited.resource) == (run.project_id, run.id)
     assert audited.details == {"variable": "TOKEN", "secret": "OTHER"}
@@ -360,7 +360,7 @@ async def test_what_was_left_out_is_said(world, exit_code):
         run = await world.ended(run)
     assert run.failure.code == ("exit_code" if exit_code else "artifacts_too_large")
     assert [artifact.path for artifact in await world.runs.artifacts(world.admin, run.id)] == ["kept"]
-    told = {event.type: event.data for event in await world.runs.events(world.admin, run.id)}
+    told = {event.type: event.data for event in (await world.runs.events(world.admin, run.id)).items}
     assert told["artifacts.left_out"] == {"count": 1, "names": [repr(deep[:200])]}
 
 

@@ -31,11 +31,16 @@ def paging(states: type[StrEnum] | None = None) -> Any:
     return Depends(_with_status(states) if states else _page)
 
 
+def not_our_cursor() -> InvalidError:
+    """Return what is said to who sends another cursor than they were given."""
+    return InvalidError("The cursor is not one of ours.", fields={"cursor": "use `next` of the page before"})
+
+
 def _page(
     limit: Limit = 50, cursor: Cursor = None, since: Moment = None, until: Moment = None, q: Search = None
 ) -> PageQuery:
     if cursor is not None and not is_id(cursor):
-        raise InvalidError("The cursor is not one of ours.", fields={"cursor": "use `next` of the page before"})
+        raise not_our_cursor()
     return PageQuery(limit=limit, cursor=cursor, since_ms=_ms(since), until_ms=_ms(until), q=q or None)
 
 

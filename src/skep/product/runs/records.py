@@ -12,6 +12,7 @@ from skep.kernel.database import Database, Tx
 from skep.kernel.errors import NotFoundError
 from skep.kernel.events import Hub
 from skep.kernel.ids import IdSource
+from skep.product.access.model import ProjectId
 from skep.product.access.service import AccessService
 from skep.product.agents.model import Version
 from skep.product.agents.ports import AgentStore
@@ -184,7 +185,9 @@ class Records:
             self._say(tx, run.id, "attempt.started", attempt=attempt.number)
             for name, secret in state.version.config.env_from_secret.items():
                 said = {"variable": name, "secret": secret}
-                self._access.record(tx, None, "run.env_from_secret", run.id, project_id=run.project_id, **said)
+                self._access.record(
+                    tx, None, "run.env_from_secret", run.id, project_id=ProjectId(run.project_id), **said
+                )
 
         await self._db.write(work)
 

@@ -148,11 +148,13 @@ class RunService:
         require(principal, Scope.READ)
         return await self._db.read(lambda tx: self._usage(tx, principal))
 
-    async def events(self, principal: Principal, run_id: RunId, after: int = 0) -> list[RunEvent]:
-        """List a run's events behind the event *after*; at most 500."""
+    async def events(
+        self, principal: Principal, run_id: RunId, after: int = 0, limit: int = MAX_LIMIT
+    ) -> Page[RunEvent]:
+        """List a run's events behind the event *after*; the cursor of the next page is the number of the last."""
         require(principal, Scope.READ)
-        _, events = await self._db.read(lambda tx: self._run_and_events(tx, principal, run_id, after))
-        return events
+        _, found = await self._db.read(lambda tx: self._run_and_events(tx, principal, run_id, after, limit + 1))
+        return Page(items=found[:limit], next=str(found[limit - 1].seq) if len(found) > limit else None)
 
     async def follow_events(self, principal: Principal, run_id: RunId, after: int = 0) -> AsyncIterator[RunEvent]:
         """Yield a run's events behind *after* as they come; ends behind the last one of a run that is over."""
@@ -312,8 +314,10 @@ class RunService:
             )
         return run
 
-    def _run_and_events(self, tx: Tx, principal: Principal, run_id: RunId, after: int) -> tuple[Run, list[RunEvent]]:
-        return self._find(tx, principal, run_id), self._store.events(tx, run_id, after=after)
+    def _run_and_events(
+        self, tx: Tx, principal: Principal, run_id: RunId, after: int, limit: int = MAX_LIMIT
+    ) -> tuple[Run, list[RunEvent]]:
+        return self._find(tx, principal, run_id), self._store.events(tx, run_id, after=after, limit=limit)
 
     def _run_and_attempt(
         self, tx: Tx, principal: Principal, run_id: RunId, number: int | None

@@ -1,5 +1,6 @@
 """/runs/{id}/events, log, artifacts: what a run tells and leaves behind."""
 
+import re
 from collections.abc import AsyncIterator
 from typing import Annotated
 from urllib.parse import quote
@@ -9,17 +10,21 @@ from starlette.responses import StreamingResponse
 
 from skep.edge.api import logs, render
 from skep.edge.api.auth import Reader
+from skep.edge.api.query import Cursor, Limit, not_our_cursor
 from skep.edge.api.routing import OpenStreams, Uses, native
 from skep.edge.api.services import Services
 from skep.edge.api.sse import Event, resume_attempt, resume_from, wants_stream
 from skep.edge.wire.common import Listing, LogPiece
 from skep.edge.wire.runs import ArtifactView, EventView
+from skep.kernel.errors import InvalidError
+from skep.kernel.paging import MAX_LIMIT
 from skep.product.access.model import Principal
 from skep.product.runs.model import RunEvent, RunId
 
 router = native("runs")
 
 Offset = Annotated[int, Query(ge=0, lt=1 << 62)]
+_CURSOR = re.compile(r"[0-9]{1,18}")
 
 
 @router.get(
@@ -34,17 +39,18 @@ async def run_events(
     streams: OpenStreams,
     run: str,
     after: Offset = 0,
+    limit: Limit = MAX_LIMIT,
+    cursor: Cursor = None,
     follow: bool = False,
 ) -> Response:
     """List a run's events after the event *after*, or follow them until the run is over."""
     run_id = RunId(run)
     await uses.runs.get(caller, run_id)
-    start = resume_from(request, after)
+    start = resume_from(request, after if cursor is None else _after(cursor, after))
     if wants_stream(request, follow=follow):
         events = _as_events(uses.runs.follow_events(caller, run_id, start))
         return streams.respond(events, lambda: _end(uses, caller, run_id))
-    found = [render.event(event) for event in await uses.runs.events(caller, run_id, start)]
-    page = Listing(items=found, next=str(found[-1].seq) if found else None)
+    page = render.listing(await uses.runs.events(caller, run_id, start, limit), render.event)
     return Response(page.model_dump_json(), media_type="application/json")
 
 
@@ -96,6 +102,15 @@ async def get_artifact(caller: Reader, uses: Uses, run: str, path: str) -> Respo
         "ETag": f'"{artifact.sha256}"',
     }
     return StreamingResponse(data, headers=headers, media_type="application/octet-stream")
+
+
+def _after(cursor: str, after: int) -> int:
+    """Return the number that *cursor* stands for."""
+    if after:
+        raise InvalidError("Both a cursor and `after` were given.", fields={"cursor": "give one of both"})
+    if _CURSOR.fullmatch(cursor) is None:
+        raise not_our_cursor()
+    return int(cursor)
 
 
 async def _as_events(events: AsyncIterator[RunEvent]) -> AsyncIterator[Event]:
