@@ -103,6 +103,7 @@ def test_the_time_limit_ends_a_run_that_ignores_term(user, acting):
     ended = user.run(acting, {"do": "ignore"}, timeout_s=0.5)
 
     assert (ended["status"], ended["error"]["code"]) == ("timed_out", "timed_out")
+    assert ended["error"]["message"].startswith("The time limit of 0.5 s passed; the agent did not end at TERM")
     assert ended["output"]["stdout"] == "waiting\n"
     assert ended["usage"]["duration_s"] < 10
 

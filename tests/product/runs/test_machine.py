@@ -1,6 +1,7 @@
 """The tables and decisions of runs: total, closed, and never more often than allowed."""
 
 from dataclasses import replace
+from signal import SIGKILL, SIGTERM
 
 import pytest
 from hypothesis import given
@@ -49,7 +50,7 @@ LIMITS = Limits(cpus=1, memory_bytes=1 << 28, disk_bytes=32 << 20, pids=48, outp
 
 def judged(end, *, cancelled=False, **seen):
     """What the end of a command means, in a sandbox of which the host has *seen* so much."""
-    return outcome(end, cancel_requested=cancelled, seen=Inspection(alive=True, **seen), limits=LIMITS)
+    return outcome(end, cancel_requested=cancelled, seen=Inspection(alive=True, **seen), limits=LIMITS, timeout_s=2)
 
 
 def attempt(number=1, *, reason=None, phase=AttemptPhase.ENDED, started_ms=None):
@@ -120,10 +121,21 @@ class RunLife(RuleBasedStateMachine):
 TestRunLife = RunLife.TestCase
 
 
+def test_a_time_limit_that_passed_is_named():
+    """The limit itself is told, and how long it took in the end only where the command had to be killed."""
+    ended = judged(Exit(reason=ExitReason.TIMED_OUT, signal=SIGTERM, duration_s=2.04))
+    killed = judged(Exit(reason=ExitReason.TIMED_OUT, signal=SIGKILL, duration_s=3.52))
+
+    assert ended.failure.message == "The time limit of 2 s passed."
+    assert killed.failure.message == (
+        "The time limit of 2 s passed; the agent did not end at TERM and was ended by KILL after 3.5 s."
+    )
+
+
 @given(end=EXITS, seen=SEEN, cancelled=st.booleans())
 def test_every_exit_has_an_outcome(end, seen, cancelled):
     """Any exit, however odd its numbers and words, ends a running run, with a reason unless it succeeded."""
-    meant = outcome(end, cancel_requested=cancelled, seen=seen, limits=LIMITS)
+    meant = outcome(end, cancel_requested=cancelled, seen=seen, limits=LIMITS, timeout_s=2)
     status = becomes(RunStatus.RUNNING, meant.happening)
     assert status.final
     assert (meant.failure is None) == (status is RunStatus.SUCCEEDED)

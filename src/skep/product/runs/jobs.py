@@ -218,7 +218,13 @@ class JobExecutor:
         assert end is not None, "an attempt that has exited says how"
         inspection = await self._driver.inspect(handle)
         limits = plan.sandbox_limits(state.version.config, self._limits)
-        meant = outcome(end, cancel_requested=state.run.cancel_requested, seen=inspection, limits=limits)
+        meant = outcome(
+            end,
+            cancel_requested=state.run.cancel_requested,
+            seen=inspection,
+            limits=limits,
+            timeout_s=time_limit_s(state.run, state.version.config, self._limits.timeout_s),
+        )
         try:
             if job.copied != attempt.id and await self._copy(attempt, handle):
                 end = replace(end, truncated=True)

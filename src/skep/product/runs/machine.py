@@ -98,8 +98,10 @@ class Outcome:
     failure: Failure | None = None
 
 
-def outcome(end: Exit, *, cancel_requested: bool, seen: Inspection, limits: Limits) -> Outcome:
+def outcome(end: Exit, *, cancel_requested: bool, seen: Inspection, limits: Limits, timeout_s: float) -> Outcome:
     """Say what it means that the command ended like *end*, in a sandbox with *limits* as the host has *seen* it since.
+
+    It had *timeout_s* seconds.
 
     The first of these counts: somebody asked for the end before; the command succeeded, whatever limit it met on its
     way; time or memory ended it from outside; it failed by itself and had run out of disk, or of processes; its own
@@ -119,7 +121,7 @@ def outcome(end: Exit, *, cancel_requested: bool, seen: Inspection, limits: Limi
             message = f"The agent {_ended(end)}."
         case ExitReason.TIMED_OUT:
             happening = Happening.TIMED_OUT
-            message, hint = f"The time limit passed, after {end.duration_s:.0f} s.", "Ask for more with timeout_s."
+            message, hint = _overran(end, timeout_s), "Ask for more with timeout_s."
         case ExitReason.OUT_OF_MEMORY:
             message, hint = "The agent used up its memory.", "Ask for more with resources.memory_mb."
         case ExitReason.NOT_STARTED:
@@ -201,6 +203,14 @@ def _ended(end: Exit) -> str:
     if end.reason is ExitReason.SIGNALED:
         return f"was ended by {signal_name(end.signal)}"
     return "ended with " + ("an unknown exit code" if end.code is None else f"exit code {end.code}")
+
+
+def _overran(end: Exit, timeout_s: float) -> str:
+    passed = f"The time limit of {timeout_s:g} s passed"
+    if end.signal != signal.SIGKILL:
+        return f"{passed}."
+    until = f" after {end.duration_s:.1f} s" if end.duration_s else ""
+    return f"{passed}; the agent did not end at TERM and was ended by KILL{until}."
 
 
 def _ran_out(lack: Shortage, end: Exit, limits: Limits) -> Outcome:

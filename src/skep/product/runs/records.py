@@ -183,11 +183,10 @@ class Records:
                 self._runs.save(tx, replace(run, started_ms=now_ms))
             self._runs.save_attempt(tx, replace(attempt, phase=AttemptPhase.STARTED, started_ms=now_ms))
             self._say(tx, run.id, "attempt.started", attempt=attempt.number)
+            project_id = ProjectId(run.project_id)
             for name, secret in state.version.config.env_from_secret.items():
                 said = {"variable": name, "secret": secret}
-                self._access.record(
-                    tx, None, "run.env_from_secret", run.id, project_id=ProjectId(run.project_id), **said
-                )
+                self._access.record(tx, None, "run.env_from_secret", run.id, project_id=project_id, **said)
 
         await self._db.write(work)
 
