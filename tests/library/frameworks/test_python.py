@@ -51,7 +51,7 @@ def test_the_only_script_is_the_command() -> None:
     )
     assert found == Recognised(
         framework="python",
-        evidence=("pyproject.toml: script go", "pyproject.toml"),
+        evidence=("script go of pyproject.toml",),
         command=("/opt/env/bin/go",),
         requires_python=">=3.11",
         install=Install.PYPROJECT,

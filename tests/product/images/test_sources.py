@@ -67,6 +67,34 @@ def test_odd_addresses_are_refused(url: str) -> None:
     assert "source.git.url" in caught.value.fields
 
 
+@pytest.mark.parametrize(
+    ("url", "why"),
+    [
+        ("https://h/a#v1", "source's ref"),
+        ("https://h/a?x=1", "query"),
+        ("https://h/", "no repository"),
+        ("https://h/%é", "odd"),
+    ],
+)
+def test_what_is_wrong_with_an_address_is_said(url: str, why: str) -> None:
+    """What stands behind the host is looked at part by part."""
+    with pytest.raises(InvalidError) as caught:
+        remote(url, NONE)
+    assert why in caught.value.fields["source.git.url"]
+
+
+def test_the_member_is_named_that_is_wrong() -> None:
+    """Each kind of source has its own paths."""
+    for source, member in (
+        (GitSource(url=ORIGIN.url, path="../x"), "source.git.path"),
+        (UploadSource(upload_id=UploadId("u"), path="../x"), "source.path"),
+        (FilesSource(files={"../x": ""}), "source.files"),
+    ):
+        with pytest.raises(InvalidError) as caught:
+            check(source, NONE)
+        assert list(caught.value.fields) == [member]
+
+
 def test_http_and_ssh_need_the_operators_leave() -> None:
     """The hint names the setting and what it would hold."""
     allowed = leave(["git.lan:3000"], ["git.lan"])

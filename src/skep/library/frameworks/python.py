@@ -35,7 +35,8 @@ class PythonFramework:
         command, evidence = _command(scripts, _text(project, "name"), install)
         return Recognised(
             framework=self.name,
-            evidence=(evidence, *decided_by),
+            # The file that names the script needs no second mention.
+            evidence=(evidence, *(file for file in decided_by if not (scripts and file == "pyproject.toml"))),
             command=command,
             requires_python=_text(project, "requires-python"),
             install=install,
@@ -63,7 +64,7 @@ def _command(scripts: dict[str, str], project_name: str, install: Install) -> tu
         why = f" (of {len(scripts)}: " + (
             "named like the project)" if same else "the first; set `command` for another)"
         )
-    return (f"{ENVIRONMENT}/bin/{name}",), f"pyproject.toml: script {name}{why}"
+    return (f"{ENVIRONMENT}/bin/{name}",), f"script {name} of pyproject.toml{why}"
 
 
 def _install(listing: SourceListing, project: dict[str, Any]) -> tuple[Install, tuple[str, ...]]:

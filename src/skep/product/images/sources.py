@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from skep.kernel.errors import InvalidError, TooLargeError
 from skep.product.gateway.model import Rule
@@ -34,6 +34,8 @@ _PORTS = {"https": 443, "http": 80, "ssh": 22}
 #: git-check-ref-format(1), narrowed: what no shell, no refspec and no revision syntax gives a second meaning.
 _REF = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_./+@=-]*")
 _COMMIT = re.compile(r"[0-9a-f]{7,64}")
+_FOLDER = "a folder inside the source, like agents/hello"
+_FILES = "relative paths of files, like app/main.py"
 _URL_PATH = re.compile(r"[A-Za-z0-9._~!$&'()+,;=:@%/-]*")
 _PART = re.compile(r"[^\x00-\x1f\x7f/\\]{1,255}")
 
@@ -73,11 +75,11 @@ def check(source: Source, allowed: Leave) -> None:
             remote(source.url, allowed)
             if source.ref is not None:
                 _check_ref(source.ref)
-            check_path(source.path)
+            _check_path("source.git.path", source.path, _FOLDER)
         case FilesSource():
             _check_files(source.files)
         case UploadSource():
-            check_path(source.path)
+            _check_path("source.path", source.path, _FOLDER)
         case ImageSource():
             raise InvalidError(
                 "Container images cannot be run by this installation's driver.",
@@ -101,8 +103,7 @@ def remote(url: str, allowed: Leave) -> Remote:
     parts = urlsplit(url)
     if "@" in parts.netloc and scheme != "ssh":
         raise _url("it has a user or a password in it; private repositories come by secrets")
-    if parts.query or parts.fragment or not _URL_PATH.fullmatch(parts.path) or parts.path in ("", "/"):
-        raise _url("it names no repository")
+    _check_place(parts)
     user, _, authority = parts.netloc.rpartition("@")
     if not re.fullmatch(r"(?:[A-Za-z0-9_][A-Za-z0-9_.-]*)?", user):
         raise _url("its user is odd")
@@ -125,13 +126,25 @@ def remote(url: str, allowed: Leave) -> Remote:
     return Remote(url=f"{scheme}://{at}{shown}{suffix}{parts.path}", scheme=scheme, host=host, port=port)
 
 
-def check_path(path: str) -> None:
-    """Refuse a folder that is not plainly inside the source."""
+def _check_place(parts: SplitResult) -> None:
+    """Refuse what is behind the host if it is more, or less, than the path of a repository."""
+    if parts.fragment:
+        raise _url("a branch, tag or commit is not written behind # but as the source's ref")
+    if parts.query:
+        raise _url("it has a query, from ? on")
+    if parts.path in ("", "/"):
+        raise _url("it names a host and no repository on it")
+    if not _URL_PATH.fullmatch(parts.path):
+        raise _url("its path has odd characters")
+
+
+def _check_path(field: str, path: str, wanted: str) -> None:
+    """Refuse a path that is not plainly inside the source."""
     parts = path.split("/") if path else []
     if len(path) > _MAX_PATH or any(not _PART.fullmatch(part) or part in (".", "..") for part in parts):
-        raise _field("source.path", path, "a folder inside the source, like agents/hello")
+        raise _field(field, path, wanted)
     if parts and (parts[0].startswith("-") or ".git" in (part.lower() for part in parts)):
-        raise _field("source.path", path, "a folder inside the source, like agents/hello")
+        raise _field(field, path, wanted)
 
 
 def is_commit(ref: str) -> bool:
@@ -245,8 +258,8 @@ def _check_files(files: Mapping[str, str]) -> None:
         )
     for path in files:
         if not path or path.endswith("/"):
-            raise _field("source.files", path, "relative paths of files")
-        check_path(path)
+            raise _field("source.files", path, _FILES)
+        _check_path("source.files", path, _FILES)
         if any(str(parent) in files for parent in PurePosixPath(path).parents):
             raise _field("source.files", path, "files, none of which is another's folder")
 
