@@ -295,3 +295,23 @@ async def test_a_database_that_is_away_tells_callers_no_address(calling, service
     assert_problem(answer, 503, "database_unavailable")
     assert str(place) not in answer.text
     assert any(str(place) in str(vars(record)) for record in caplog.records)
+
+
+@pytest.mark.parametrize("made", ["nope", "{}_nope", "{}_00000000000000000000000000", "x" * 300])
+async def test_what_is_not_there_is_named(admin, made):
+    """An id that never was, well-formed or not, has the answer of its noun, which is not too long."""
+    for path, what, prefix in (
+        ("builds/{}", "build", "bld"),
+        ("builds/{}/log", "build", "bld"),
+        ("runs/{}", "run", "run"),
+        ("runs/{}/log", "run", "run"),
+        ("runs/{}/events", "run", "run"),
+        ("runs/{}/artifacts/a", "run", "run"),
+        ("agents/{}", "agent", "agt"),
+    ):
+        answer = await admin("GET", path.format(made.format(prefix)))
+
+        assert_problem(answer, 404, f"{what}_not_found")
+        assert answer.json["detail"].startswith(f"There is no {what} ")
+        assert answer.json["hint"]
+        assert len(answer.json["detail"]) < 150

@@ -198,7 +198,11 @@ class ImageService:
     def _find(self, tx: Tx, principal: Principal, build_id: BuildId) -> Build:
         build = self._store.build(tx, build_id)
         if build is None or build.project_id != principal.project_id:
-            raise NotFoundError(f"There is no build {build_id}.", code="build_not_found")
+            raise NotFoundError(
+                f"There is no build {build_id[:100]}.",
+                code="build_not_found",
+                hint="skep builds lists those there are.",
+            )
         return build
 
     def _require_upload(self, tx: Tx, project_id: str, source: UploadSource) -> None:
