@@ -7,7 +7,9 @@ from skep.edge.client import ApiError
 from skep.edge.wire.common import FailureView
 from skep.edge.wire.runs import RunView
 from skep.kernel import errors
+from skep.product.runs.machine import signal_name
 from skep.product.runs.model import RunStatus
+from skep.product.sandboxes.model import ExitReason
 
 
 @pytest.mark.parametrize(
@@ -47,6 +49,7 @@ def test_local_errors_have_the_same_codes(error, code):
         ("cancelled", None, None, 130),
         ("cancelled", 143, None, 130),
         ("lost", None, "sandbox_lost", 125),
+        ("failed", 0, "result_too_large", 125),
     ],
 )
 def test_a_run_ends_the_command_with_its_own_code(status, exit_code, error, code):
@@ -57,6 +60,14 @@ def test_a_run_ends_the_command_with_its_own_code(status, exit_code, error, code
         error=FailureView(code=error, message="") if error else None,
     )
     assert exits.of_run(run) == code
+
+
+@pytest.mark.parametrize("number", [1, 6, 9, 11, 15, 34, 40])
+def test_a_signal_is_told_as_shells_do(number):
+    """128 and its number, also of one that has no name."""
+    error = FailureView(code=ExitReason.SIGNALED, message=f"The agent was ended by {signal_name(number)}.")
+    run = RunView.model_construct(status=RunStatus.FAILED, exit_code=None, error=error)
+    assert exits.of_run(run) == 128 + number
 
 
 def test_help_tells_all_codes():

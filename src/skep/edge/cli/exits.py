@@ -1,8 +1,11 @@
 """Exit codes of the `skep` command: the one table of them."""
 
+import re
+import signal
 from collections.abc import Mapping
 
 from skep.edge.client.errors import ApiError
+from skep.edge.wire.common import FailureView
 from skep.edge.wire.runs import RunView
 from skep.kernel.errors import (
     ConflictError,
@@ -32,13 +35,16 @@ MEANINGS: Mapping[int, str] = {
 }
 
 #: What `skep run` ends with; anything else is the agent's own exit code.
-RUN_MEANINGS: Mapping[int, str] = {
+RUN_MEANINGS: Mapping[int | str, str] = {
     TIMED_OUT: "the run's time was up",
-    NOT_RUN: "the run was lost, or could not be started",
+    NOT_RUN: "there is no exit code of the agent's to end with: the run was lost or could not be started, "
+    "or what it left was refused although the agent ended with 0",
+    "128+n": "signal n ended the agent: 139 for SIGSEGV, 143 for SIGTERM",
     CANCELLED: "the run was cancelled",
     OUT_OF_MEMORY: "the run used up its memory",
 }
 
+_SIGNAL = re.compile(r"\b(?P<name>SIG[A-Z0-9]+)\b|\bsignal (?P<number>\d{1,2})\b")
 _BY_STATUS = {
     400: INVALID,
     401: REFUSED,
@@ -80,12 +86,27 @@ def of_run(run: RunView) -> int:
             return TIMED_OUT
         case RunStatus.CANCELLED:
             return CANCELLED
-        case RunStatus.FAILED if run.error is not None and run.error.code == "out_of_memory":
-            return OUT_OF_MEMORY
-        case RunStatus.FAILED if run.exit_code:
-            return run.exit_code & 0xFF or ERROR
+        case RunStatus.FAILED:
+            return _of_failure(run)
         case _:
             return NOT_RUN
+
+
+def _of_failure(run: RunView) -> int:
+    if run.error is not None and run.error.code == "out_of_memory":
+        return OUT_OF_MEMORY
+    if run.exit_code:
+        return run.exit_code & 0xFF or ERROR
+    number = _signal(run.error) if run.error is not None else None
+    return NOT_RUN if number is None else 128 + number
+
+
+def _signal(error: FailureView) -> int | None:
+    """Return the number of the signal that ended the agent; the API only names it."""
+    found = _SIGNAL.search(error.message) if error.code == "signaled" else None
+    if found is None:
+        return None
+    return int(found["number"]) if found["number"] else getattr(signal.Signals, found["name"], None)
 
 
 def epilog() -> str:
