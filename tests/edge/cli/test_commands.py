@@ -2,7 +2,9 @@
 
 import json
 import os
+import re
 import signal
+import socket
 import subprocess
 import sys
 import textwrap
@@ -27,17 +29,26 @@ if "hog" in inputs:
     hog = bytearray(inputs["hog"] * 2**20)
 time.sleep(inputs.get("sleep", 0))
 json.dump(inputs, open(os.environ["SKEP_OUTPUT"], "w"))
+if "signal" in inputs:
+    os.kill(os.getpid(), inputs["signal"])
 sys.exit(inputs.get("exit", 0))
 """
 
 
 @pytest.fixture(scope="module")
-def skep():
+def silent():
+    """Host and port of a git server that takes connections and never answers."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        yield f"127.0.0.1:{listening.getsockname()[1]}"
+
+
+@pytest.fixture(scope="module")
+def skep(silent):
     """An installation of its own."""
     if os.geteuid() != 0:
         assert not os.environ.get("CI"), "needs root"  # noqa: TID251  in CI a missing part is a failure
         pytest.skip("needs root")
-    with installation() as made:
+    with installation(SKEP_GIT_HTTP_HOSTS=silent, SKEP_EGRESS_ALLOW_PRIVATE=silent) as made:
         yield made
 
 
@@ -102,6 +113,7 @@ def test_a_run_as_json(skep, bee, tmp_path):
     ("arguments", "code"),
     [
         (("--input", "exit=3"), 3),
+        (("--input", "signal=15"), 143),
         (("--input", "sleep=60", "--timeout", "1s"), exits.TIMED_OUT),
         (("--input", "hog=2000"), exits.OUT_OF_MEMORY),
     ],
@@ -126,6 +138,57 @@ def test_ctrl_c_cancels_the_run(skep, bee):
     _, told = process.communicate(timeout=30)
     assert process.returncode == exits.CANCELLED, told
     assert as_json(skep.cli("runs", bee, "--limit", "1", "--json"))[0]["status"] == "cancelled"
+
+
+def test_ctrl_c_leaves_the_build(skep, silent):
+    """A build goes on when nobody watches: the command says so, how to follow and how to end it; 130."""
+    process = subprocess.Popen(
+        (sys.executable, "-m", "skep.edge.cli", "deploy", f"http://{silent}/slow.git"),
+        env={**skep.environment},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr is not None
+    said = process.stderr.readline()
+    build = re.search(r"bld_\w+", said)
+    assert build is not None, said
+    process.send_signal(signal.SIGINT)
+    _, told = process.communicate(timeout=30)
+    assert process.returncode == exits.CANCELLED, told
+    assert f"build {build[0]} goes on" in told
+    assert f"skep logs {build[0]} -f" in told
+    assert "Traceback" not in told
+    assert as_json(skep.cli("cancel", build[0], "--json"))["status"] in ("running", "cancelled")
+
+
+def test_an_agent_is_built_again(skep, bee):
+    """`skep build` makes the next version of what is there; its progress and its end are those of a deploy."""
+    agents = {agent["name"]: agent for agent in as_json(skep.cli("agents", "--json"))}
+    before = agents[bee]["version"]["number"]
+    done = skep.cli("build", bee)
+    assert "Recognised" in done.stderr
+    assert f"v{before + 1}" in done.stdout
+    assert f"next: skep run {bee}" in done.stderr
+    assert skep.cli("build", "no-such-agent", check=False).returncode == exits.NOT_FOUND
+
+
+def test_what_is_not_there_yet_is_said_at_deploying(skep, source):
+    """A granted secret that nobody has set, and an agent that nobody has built: each with what to type."""
+    done = skep.cli("deploy", str(source), "--name", "lacking", "--secret", "ABSENT", "--no-build")
+    assert "secret ABSENT is not there yet: skep secret set ABSENT" in done.stderr
+    assert "next: skep build lacking" in done.stderr
+    refused = skep.cli("run", "lacking", check=False)
+    assert refused.returncode == exits.CONFLICT
+    assert "hint: skep build lacking" in refused.stderr
+
+
+def test_a_prefix_decides_what_is_meant(skep, bee):
+    """Also of a mistyped id; and the name of an agent is nothing to cancel."""
+    for verb in ("logs", "cancel"):
+        done = skep.cli(verb, "bld_nope", check=False)
+        assert (done.returncode, "no build bld_nope" in done.stderr) == (exits.NOT_FOUND, True), done.stderr
+    agents = skep.cli("cancel", bee, check=False)
+    assert (agents.returncode, f"skep runs {bee}" in agents.stderr) == (exits.NOT_FOUND, True)
 
 
 def test_a_log_is_followed_through_the_death_of_the_server(skep, bee):

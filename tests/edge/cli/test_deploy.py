@@ -1,6 +1,7 @@
 """What deploying again changes."""
 
-from skep.edge.cli.deploy import Wish, changes, next_command
+from skep.edge.cli.building import next_command
+from skep.edge.cli.deploy import Wish, changes
 from skep.edge.wire.agents import AgentView
 from skep.edge.wire.sources import SourceBody
 

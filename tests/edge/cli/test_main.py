@@ -37,3 +37,15 @@ def test_an_early_interrupt_is_quiet():
     _, rest = process.communicate(timeout=60)
     assert [line for line in rest.splitlines() if not line.startswith("import time:")] == []
     assert process.returncode == exits.CANCELLED
+
+
+def test_what_is_plainly_wrong_is_refused_before_anything_is_sent(tmp_path):
+    """An empty option, a command with an open quote, a name that no agent may have: no server is asked."""
+    for arguments, code, words in (
+        (("--name", ""), exits.USAGE, "--name is empty"),
+        (("--command", ""), exits.USAGE, "--command is empty"),
+        (("--command", "python '"), exits.USAGE, "quotation"),
+        (("--name", "Bad_Name"), exits.INVALID, "lower-case letters"),
+    ):
+        done = skep("--url", "http://127.0.0.1:9", "deploy", str(tmp_path), *arguments)
+        assert (done.returncode, words in done.stderr) == (code, True), done.stderr

@@ -50,7 +50,7 @@ def source_text(source: SourceView) -> str:
         return source.git.url + (f"@{source.git.ref}" if source.git.ref else "")
     if source.upload:
         return source.label or "upload"
-    return source.image or f"{len(source.files or ())} inline files"
+    return source.image or screen.count(len(source.files or ()), "inline file")
 
 
 def remove(

@@ -45,8 +45,8 @@ def artifacts(
     if as_json:
         screen.emit(fetched)
     else:
-        total = screen.size(sum(one.size for one in fetched))
-        screen.say(f"{len(fetched)} files, {total}, in {screen.clean(str(into or '.'))}", style="green")
+        files, total = screen.count(len(fetched), "file"), screen.size(sum(one.size for one in fetched))
+        screen.say(f"{files}, {total}, in {screen.clean(str(into or '.'))}", style="green")
 
 
 def _listed(thing: str, *, as_json: bool) -> None:

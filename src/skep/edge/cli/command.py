@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 from pydantic import ValidationError
 
-from skep.edge.cli import agents, artifacts, builds, deploy, exits, runs, screen, secrets, system, tokens, up
+from skep.edge.cli import agents, artifacts, building, builds, deploy, exits, runs, screen, secrets, system, tokens, up
 from skep.edge.cli.target import Caller, chosen
 from skep.kernel.errors import InvalidError, SkepError
 
@@ -40,6 +40,7 @@ app.command(rich_help_panel="Installation")(up.up)
 app.command(rich_help_panel="Installation")(up.down)
 app.command(hidden=True)(serve)
 app.command(rich_help_panel="Agents and runs")(deploy.deploy)
+app.command(rich_help_panel="Agents and runs")(building.build)
 app.command(rich_help_panel="Agents and runs")(runs.run)
 app.command("agents", rich_help_panel="Agents and runs")(agents.agents)
 app.command("runs", rich_help_panel="Agents and runs")(runs.runs)

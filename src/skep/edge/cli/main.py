@@ -2,9 +2,14 @@
 
 import os
 import signal
+from types import FrameType
 
 #: What a shell says of a command that Ctrl-C ended; `exits` is not loaded yet.
 _INTERRUPTED = 130
+
+
+def _leave(number: int, frame: FrameType | None) -> None:  # noqa: ARG001  the signature is Python's
+    os._exit(_INTERRUPTED)
 
 
 def main() -> None:
@@ -13,7 +18,7 @@ def main() -> None:
     listens = signal.getsignal(signal.SIGINT) is signal.default_int_handler
     if listens:
         # No exception: whatever is being imported could swallow it.
-        signal.signal(signal.SIGINT, lambda *_: os._exit(_INTERRUPTED))
+        signal.signal(signal.SIGINT, _leave)
     from skep.edge.cli import command  # noqa: PLC0415  half a second; see above
 
     if listens:

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 import sys
 from collections.abc import Iterable
 from typing import Annotated, Any
@@ -21,6 +22,20 @@ def confirmed(question: str) -> None:
     if not sys.stdin.isatty():
         raise typer.BadParameter(f"{question} Nobody can be asked here: standard input is no terminal. Add --yes.")
     typer.confirm(question, abort=True, err=True)
+
+
+def not_empty(option: str, value: str | None) -> None:
+    """Refuse an option that was given and says nothing: a variable of a script was empty."""
+    if value is not None and not value.strip():
+        raise typer.BadParameter(f"{option} is empty")
+
+
+def words(option: str, text: str) -> list[str]:
+    """Take a command line apart as a shell does."""
+    try:
+        return shlex.split(text)
+    except ValueError as error:
+        raise typer.BadParameter(f"{option}: {error}") from error
 
 
 def memory_mb(text: str) -> int:

@@ -9,7 +9,7 @@ from typing import Annotated, Any, cast
 
 import typer
 
-from skep.edge.cli import exits, options, screen, tables
+from skep.edge.cli import exits, hints, options, screen, tables
 from skep.edge.cli.options import Json, Limit
 from skep.edge.cli.tables import Column
 from skep.edge.cli.target import call
@@ -17,10 +17,10 @@ from skep.edge.client import ApiError, SkepClient
 from skep.edge.wire.common import LogPiece
 from skep.edge.wire.runs import RunView
 from skep.kernel.errors import InvalidError, NotFoundError
-from skep.kernel.ids import has_prefix
 from skep.product.runs.model import RunStatus
 
-RUN, BUILD = "run", "bld"
+#: No name has an underscore in it, so these tell what is meant even where the rest is mistyped.
+RUN, BUILD = "run_", "bld_"
 _Thing = Annotated[str, typer.Argument(help="An agent's name (its latest run), or the id of a run or build.")]
 
 
@@ -44,7 +44,12 @@ def run(
             screen.say(f"run {started.id}", style="dim")
         return await _attend(client, started, quiet=as_json)
 
-    ended = call(act)
+    try:
+        ended = call(act)
+    except ApiError as error:
+        if error.code == "agent_not_built":
+            error.hint = f"skep build {name}"
+        raise
     if as_json:
         screen.emit(ended)
     elif no_wait:
@@ -70,12 +75,15 @@ def _from_file(path: Path | None) -> dict[str, Any]:
 
 async def _attend(client: SkepClient, started: RunView, *, quiet: bool) -> RunView:
     """Show the log until the run is over; an interrupt cancels the run."""
+    log = screen.Log()
     try:
         async for piece in client.runs.log(started.id, follow=True):
             if not quiet:
-                screen.piece(piece)
+                log.piece(piece)
+        log.end_line()
         return await client.runs.ended(started.id)
     except asyncio.CancelledError:
+        log.end_line()
         screen.say(f"cancelling {started.id} ...", style="yellow")
         await client.runs.cancel(started.id)
         return await client.runs.ended(started.id)
@@ -93,7 +101,7 @@ def _verdict(ended: RunView) -> None:
     if ended.error is not None:
         screen.say(screen.clean(ended.error.message))
         if ended.error.hint:
-            screen.say(f"hint: {screen.clean(ended.error.hint)}")
+            screen.say(f"hint: {hints.in_verbs(screen.clean(ended.error.hint), run=ended.id)}")
 
 
 def runs(
@@ -136,21 +144,23 @@ def logs(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
 ) -> None:
     """Print a log: of a run, of a build, or of an agent's latest run."""
+    log = screen.Log()
 
     async def act(client: SkepClient) -> None:
         async for piece in await _log(client, thing, follow=follow):
             if as_json:
                 typer.echo(json.dumps(piece.model_dump(mode="json")))
             else:
-                screen.piece(piece)
+                log.piece(piece)
+        log.end_line()
 
     call(act)
 
 
 async def _log(client: SkepClient, thing: str, *, follow: bool) -> AsyncIterator[LogPiece]:
-    if has_prefix(thing, BUILD):
+    if thing.startswith(BUILD):
         return client.builds.log(thing, follow=follow)
-    if has_prefix(thing, RUN):
+    if thing.startswith(RUN):
         return client.runs.log(thing, follow=follow)
     latest = await _latest(client, thing)
     if latest is not None:
@@ -169,13 +179,18 @@ async def _latest(client: SkepClient, agent: str) -> str | None:
 
 async def meant(client: SkepClient, thing: str) -> str:
     """Return the id of the run that *thing* means: itself, or the latest of the agent of that name."""
-    run_id = thing if has_prefix(thing, RUN) else await _latest(client, thing)
+    if thing.startswith(BUILD):
+        raise NotFoundError(f"{thing} is a build, not a run", hint=f"skep logs {thing}")
+    run_id = thing if thing.startswith(RUN) else await _latest(client, thing)
     if run_id is None:
         raise NotFoundError(f"{thing} has no runs yet", hint=f"skep run {thing}")
     return run_id
 
 
-def output(thing: _Thing, as_json: Json = False) -> None:
+def output(
+    thing: Annotated[str, typer.Argument(help="An agent's name (its latest run), or the id of a run.")],
+    as_json: Json = False,
+) -> None:
     """Print what a run printed and left: standard output, standard error, result."""
 
     async def act(client: SkepClient) -> RunView:
@@ -186,9 +201,10 @@ def output(thing: _Thing, as_json: Json = False) -> None:
         screen.emit(found)
         return
     if found.output is not None:
-        sys.stdout.write(screen.clean(found.output.stdout))
-        sys.stdout.flush()
-        sys.stderr.write(screen.clean(found.output.stderr))
+        log = screen.Log()
+        for stream in ("stdout", "stderr"):
+            log.text(stream, getattr(found.output, stream))
+            log.end_line()
         if found.output.truncated:
             screen.say("(the middle was left out: too much output)", style="yellow")
     if found.result is not None:
@@ -202,18 +218,15 @@ def cancel(
     """Ask for the end of a run or a build."""
 
     async def act(client: SkepClient) -> tuple[Any, str]:
-        if has_prefix(thing, BUILD):
+        if thing.startswith(BUILD):
             build = await client.builds.cancel(thing)
             return build, build.status
         one = await client.runs.cancel(thing)
         return one, one.status
 
-    try:
-        found, status = call(act)
-    except ApiError as error:
-        if error.status == 404 and error.hint is None:
-            error.hint = "cancel takes the id of a run or build; `skep runs` lists them"
-        raise
+    if not thing.startswith((RUN, BUILD)):
+        raise NotFoundError(f"{thing} is no run and no build", hint=f"cancel takes the id of one: skep runs {thing}")
+    found, status = call(act)
     if as_json:
         screen.emit(found)
     else:

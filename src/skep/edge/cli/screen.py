@@ -4,6 +4,7 @@ import json
 import sys
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,6 +13,7 @@ from rich.console import Console
 from rich.text import Text
 
 from skep.edge.cli.clean import clean
+from skep.edge.cli.hints import in_verbs
 from skep.edge.wire.common import LogPiece
 from skep.kernel.clock import SystemClock
 from skep.kernel.errors import SkepError
@@ -24,6 +26,8 @@ _STYLES = {
     **dict.fromkeys(("queued", "new", "cancelled", "waiting", "warning"), "yellow"),
 }
 _PIPE_WIDTH = 200
+#: Shows that something goes on: only through it can more be said without tearing its line.
+_animated: ContextVar[Console | None] = ContextVar("animated", default=None)
 #: Stands where a cell is empty.
 NOTHING = "-"
 
@@ -42,7 +46,8 @@ def wants_json() -> bool:
 
 def say(text: str | Text = "", style: str = "") -> None:
     """Print a line for people on standard error, where it never mixes with results."""
-    console(stderr=True).print(Text(text, style=style) if isinstance(text, str) else text)
+    shown = _animated.get() or console(stderr=True)
+    shown.print(Text(text, style=style) if isinstance(text, str) else text)
 
 
 def emit(value: BaseModel | Sequence[BaseModel] | Mapping[str, Any]) -> None:
@@ -66,7 +71,11 @@ def waiting(text: str, *, quiet: bool = False) -> Generator[Callable[[str], None
         return
     # A status reads a plain string as markup, whatever the console was told.
     with shown.status(Text(text)) as status:
-        yield lambda words: status.update(Text(words))
+        before = _animated.set(shown)
+        try:
+            yield lambda words: status.update(Text(words))
+        finally:
+            _animated.reset(before)
 
 
 def cell(value: Any) -> Text:
@@ -97,6 +106,11 @@ def duration(seconds: float) -> str:
     return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
 
 
+def count(number: int, what: str) -> str:
+    """Write a number of things, one or many."""
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
 def size(number: float) -> str:
     """Write a number of bytes with a unit."""
     for unit in ("B", "KiB", "MiB"):
@@ -106,17 +120,34 @@ def size(number: float) -> str:
     return f"{number:.1f} GiB"
 
 
-def piece(part: LogPiece) -> None:
-    """Print a piece of a log where it came from: standard output, or standard error."""
-    text = clean(part.text)
-    if part.stream == "stdout":
-        sys.stdout.write(text)
-        sys.stdout.flush()
-    elif part.stream == "stderr":
-        sys.stderr.write(text)
-        sys.stderr.flush()
-    else:
-        say(text.rstrip("\n"), style="dim")
+class Log:
+    """Prints what an agent printed where it came from, and begins what others say on a line of its own."""
+
+    def __init__(self) -> None:
+        #: The terminal's cursor stands within a line.
+        self._within = False
+
+    def piece(self, part: LogPiece) -> None:
+        """Print a piece of a log."""
+        if part.stream in ("stdout", "stderr"):
+            self.text(part.stream, part.text)
+        else:
+            self.end_line()
+            say(clean(part.text).rstrip("\n"), style="dim")
+
+    def text(self, stream: str, text: str) -> None:
+        """Print untrusted text of "stdout" or "stderr"."""
+        out = sys.stdout if stream == "stdout" else sys.stderr
+        out.write(clean(text))
+        out.flush()
+        if text and out.isatty():
+            self._within = not text.endswith("\n")
+
+    def end_line(self) -> None:
+        """Have what is said next begin on a new line, on a terminal."""
+        if self._within and sys.stderr.isatty():
+            say()
+        self._within = False
 
 
 def error(problem: SkepError, *, as_json: bool) -> None:
@@ -129,4 +160,4 @@ def error(problem: SkepError, *, as_json: bool) -> None:
     for field, what in problem.fields.items():
         say(f"  {clean(field)}: {clean(what)}")
     if problem.hint:
-        say(Text.assemble(("hint: ", "bold"), clean(problem.hint)))
+        say(Text.assemble(("hint: ", "bold"), in_verbs(clean(problem.hint))))

@@ -9,8 +9,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from urllib.parse import unquote, urlsplit
 
+from pydantic import TypeAdapter, ValidationError
+
+from skep.edge.wire.common import Name
 from skep.edge.wire.sources import GitBody, SourceBody
 from skep.kernel.errors import InvalidError, UnavailableError
+from skep.kernel.ids import is_id
 
 _SCP_LIKE = re.compile(r"[A-Za-z0-9_.-]+@[A-Za-z0-9_.-]+:[^/].*")
 _PIECE = 256 * 1024
@@ -66,6 +70,22 @@ def name_for(text: str) -> str:
     if not slug:
         raise InvalidError(f"{text!r} makes no name for an agent", code="no_name", hint="give one with --name")
     return slug
+
+
+def checked_name(name: str) -> str:
+    """Return *name* if an agent may have it, or if it is the id of one; the server need not be asked for that.
+
+    Raises:
+        InvalidError: it may not.
+    """
+    try:
+        return name if is_id(name) else TypeAdapter[str](Name).validate_python(name)
+    except ValidationError:
+        raise InvalidError(
+            f"{name!r} is no name for an agent",
+            fields={"name": "lower-case letters, digits and inner hyphens, at most 63 characters"},
+            hint="give one with --name",
+        ) from None
 
 
 def remote_body(remote: Remote, ref: str | None, path: str) -> SourceBody:

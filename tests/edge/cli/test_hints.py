@@ -1,0 +1,40 @@
+"""Hints of the API, as the command shows them."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+import skep
+from skep.edge.cli.hints import in_verbs
+
+SOURCES = [Path(skep.__file__).parent / folder for folder in ("product", "edge/api")]
+HINT = re.compile(r'hint ?= ?f?"((?:[^"\\]|\\.)*)"')
+
+
+def hints_of_the_api() -> list[str]:
+    """Return the hints that the source writes out, a word in the place of each value."""
+    texts = (path.read_text() for folder in SOURCES for path in sorted(folder.rglob("*.py")))
+    return [re.sub(r"\{[^}]*\}", "X", hint) for text in texts for hint in HINT.findall(text)]
+
+
+def test_no_hint_names_a_call():
+    """Nobody at a command line is told to send a request."""
+    found = hints_of_the_api()
+    assert any("/api/v1/" in hint for hint in found)
+    assert [hint for hint in found if re.search(r"/api/|Authorization|\b(GET|POST|PUT) /", in_verbs(hint))] == []
+
+
+@pytest.mark.parametrize(
+    ("sent", "typed"),
+    [
+        ("Build it first: POST /api/v1/agents/agt_1/build", "Build it first: skep build agt_1"),
+        ("Put them with PUT /api/v1/secrets/NAME, then", "Put them with skep secret set NAME, then"),
+        ("Ask for more with timeout_s.", "Ask for more with --timeout."),
+        ("Its log says more: skep logs RUN", "Its log says more: skep logs run_1"),
+        ("skep doctor says what is active.", "skep doctor says what is active."),
+    ],
+)
+def test_calls_become_verbs(sent, typed):
+    """What is named stays named."""
+    assert in_verbs(sent, run="run_1") == typed
