@@ -131,6 +131,32 @@ async def test_a_secret_value_is_not_repeated_in_a_problem(admin):
     assert "s3cr3t" not in answer.text
 
 
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        ("s3cr3t" * 45_000, "a secret is limited to 65536 bytes (64 KiB) as UTF-8, and this has 270000"),
+        ("\N{EURO SIGN}" * 30_000, "a secret is limited to 65536 bytes (64 KiB) as UTF-8, and this has 90000"),
+        ("", "is empty"),
+    ],
+)
+async def test_the_size_of_a_secret_is_told_in_bytes(admin, value, words):
+    """Both ways to put one count alike."""
+    for method, path, name in (("POST", "secrets", {"name": "A"}), ("PUT", "secrets/A", {})):
+        answer = await admin(method, path, json={**name, "value": value})
+        assert_problem(answer, 422, "invalid")
+        assert answer.json["fields"] == {"value": words}
+
+
+async def test_what_is_no_text_is_told_to_be_encoded(admin):
+    """Half a surrogate pair, which is how some clients write bytes that are no UTF-8, is explained."""
+    for body in (b'{"name": "A", "value": "\\udcff\\udcfe"}', b'{"name": "A", "value": "\xff\xfe"}'):
+        answer = await admin("POST", "secrets", data=body, headers={"Content-Type": "application/json"})
+        assert_problem(answer, 422, "invalid_json")
+        assert "no UTF-8" in answer.json["detail"]
+        assert "base64" in answer.json["detail"]
+        assert "surrogate" not in answer.json["detail"]
+
+
 async def test_a_form_is_told_to_be_json(admin):
     """What curl sends by itself is not taken for JSON."""
     answer = await admin("POST", "projects", data={"name": "x"})

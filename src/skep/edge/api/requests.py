@@ -25,10 +25,18 @@ class JsonRequest(Request):
         try:
             value: Any = pydantic_core.from_json(await self.body(), allow_inf_nan=False)
         except ValueError as error:
-            raise bad_json(str(error)) from error
+            raise bad_json(_said(str(error))) from error
         if not _finite(value):
             raise bad_json("a number is too large")
         return value
+
+
+def _said(error: str) -> str:
+    """Say in a person's words what the parser found, where its own are about Unicode's."""
+    what, _, place = error.partition(" at line ")
+    if any(word in what for word in ("surrogate", "code point", "hex escape")):
+        return f"a text in it is no UTF-8 (line {place}); what is no text has to be encoded, as base64 for example"
+    return error
 
 
 def _finite(value: Any) -> bool:
