@@ -105,7 +105,8 @@ import os
 for path in inputs:
     try:
         found = os.listdir(path) if os.path.isdir(path) else open(path, "rb").read(100)
-        print("READ", path, found)
+        if found:  # what is masked is there and empty
+            print("READ", path, found)
     except OSError:
         pass
     try:
