@@ -11,6 +11,7 @@ from skep.edge.cli.launch.folders import Place, User, places, useradd_argv
 from skep.edge.cli.launch.kept import backoff_s
 from skep.edge.cli.launch.start import as_root_argv, given, orders
 from skep.edge.cli.launch.supervise import needs
+from skep.kernel.errors import InvalidError
 from skep.kernel.settings import Settings
 
 CONFIG = LaunchConfig(
@@ -153,6 +154,29 @@ def test_back_off_grows_to_a_limit():
     assert waits[0] == 0
     assert waits == sorted(waits)
     assert waits[-1] == 5
+
+
+@pytest.mark.parametrize("name", ["with space", "dätä", "a,b:c"])
+def test_layers_lie_elsewhere_when_the_path_is_not_plain(tmp_path, name):
+    """Mounts name the keeper's folder, where some characters have a meaning; the data folder itself may have any."""
+    data = tmp_path / name
+    made = orders(Settings(data_dir=data), {}, detach=False)
+    assert made.data_dir == str(data)
+    assert made.keeper_dir == f"/var/lib/skep-keeper/{made.instance}"
+
+
+def test_a_path_may_lead_upwards(tmp_path):
+    """What keeper and server are told has no `..` in it."""
+    (tmp_path / "inner").mkdir()
+    made = orders(Settings(data_dir=tmp_path / "inner" / ".." / "data"), {}, detach=False)
+    assert made.data_dir == str(tmp_path.resolve() / "data")
+
+
+def test_a_folder_for_sockets_that_cannot_be_used_is_refused_at_once(tmp_path):
+    """Before anything is started, with the setting's name."""
+    with pytest.raises(InvalidError) as caught:
+        orders(Settings(data_dir=tmp_path, run_dir=tmp_path / "r n"), {}, detach=False)
+    assert "SKEP_RUN_DIR" in str(caught.value.hint)
 
 
 def test_orders_are_complete():

@@ -4,6 +4,7 @@ import importlib.util
 import json
 import os
 import pwd
+import re
 import shutil
 import subprocess
 import sys
@@ -16,27 +17,29 @@ from typing import IO, Any
 from pydantic import SecretStr
 
 from skep.edge.cli.launch.config import LaunchConfig, passed_on
-from skep.kernel.errors import UnavailableError
+from skep.kernel.errors import InvalidError, UnavailableError
 from skep.kernel.settings import Settings
 
 _SYSTEM_CA = "/etc/ssl/certs/ca-certificates.crt"
-#: Where layers and disks are kept when the data folder lies in somebody's home.
+#: Where layers and disks are kept when the data folder lies in somebody's home, or its path is not plain.
 _KEEPERS = Path("/var/lib/skep-keeper")
+#: As `skep_keeper.files` has it.
+_PLAIN = re.compile(r"/[A-Za-z0-9._/+@=-]*")
 _SBIN = "/usr/local/sbin:/usr/sbin:/sbin"
 
 
 def orders(settings: Settings, environ: Mapping[str, str], *, detach: bool) -> LaunchConfig:
     """Make the launcher's orders; every path is absolute, every setting that was given is passed on."""
     ordinary = os.geteuid() != 0
-    data = settings.data_dir.absolute()
+    data = _absolute(settings.data_dir)
     settings = settings.model_copy(update={"data_dir": data})
     env = passed_on(environ) | given(settings)
     return LaunchConfig(
         instance=settings.instance,
         data_dir=str(data),
         state_dir=str(settings.state_dir),
-        keeper_dir=str(settings.keeper_dir if roots_own(data) else _KEEPERS / settings.instance),
-        run_dir=str(settings.instance_run_dir.absolute()),
+        keeper_dir=str(settings.keeper_dir if roots_own(data) and is_plain(data) else _KEEPERS / settings.instance),
+        run_dir=str(_plain(_absolute(settings.instance_run_dir), "SKEP_RUN_DIR")),
         admin_token_file=str(settings.admin_token_file),
         keeper_socket=str(settings.keeper_socket.absolute()),
         server_user=settings.server_user,
@@ -54,6 +57,26 @@ def orders(settings: Settings, environ: Mapping[str, str], *, detach: bool) -> L
         env=env,
         detach=detach,
     )
+
+
+def _absolute(path: Path) -> Path:
+    """Return *path* from the root on; links stay, but for those that a `..` would make ambiguous."""
+    return path.resolve() if ".." in path.parts else path.absolute()
+
+
+def is_plain(path: Path) -> bool:
+    """Tell whether the keeper takes a path: it stands in options of mounts, where spaces and commas mean something."""
+    return _PLAIN.fullmatch(str(path)) is not None
+
+
+def _plain(path: Path, setting: str) -> Path:
+    if not is_plain(path):
+        raise InvalidError(
+            f"the folder {str(path)!r} cannot be used: letters, digits and . _ / + @ = - are all that may be in it",
+            code="folder_unusable",
+            hint=f"choose another with {setting}",
+        )
+    return path
 
 
 def roots_own(folder: Path) -> bool:
