@@ -215,7 +215,7 @@ def run_ends() -> str:
     ends += [(end.reason.value, end, plenty) for end in rest]
     rows: list[tuple[str, str, str]] = []
     for words, end, seen in ends:
-        meant = runs.outcome(end, cancel_requested=False, seen=seen, limits=limits)
+        meant = runs.outcome(end, cancel_requested=False, seen=seen, limits=limits, timeout_s=1)
         code = meant.failure.code if meant.failure else ""
         rows.append((words, meant.happening.value, f"`{code}`" if code else ""))
     return table(("the command", "the run", "`error.code`"), rows)

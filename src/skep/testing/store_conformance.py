@@ -119,7 +119,13 @@ class AccessConformance:
     async def test_the_audit_log_is_searched(self, db: Database, stores: Stores) -> None:
         """Lines come newest first; text, time and project choose among them; `%` is a letter like others."""
         lines = [
-            replace(samples.AUDIT_ENTRY, id=f"aud_{n}", at_ms=n, action=action)
+            replace(
+                samples.AUDIT_ENTRY,
+                id=f"aud_{n}",
+                at_ms=n,
+                action=action,
+                details={"name": f'bee-"{n}"\\u0000', "n": [n]},
+            )
             for n, action in enumerate(("agent.create", "run.start", "100%_sure"))
         ]
         other = replace(samples.AUDIT_ENTRY, id="aud_9", project_id=None, at_ms=9)
@@ -135,6 +141,9 @@ class AccessConformance:
         assert await found(q="RUN.") == ["aud_1"]
         assert await found(q="%") == ["aud_2"]
         assert await found(q="t_s") == []
+        assert await found(q='BEE-"1"') == ["aud_1"]
+        assert await found(q="name") == []
+        assert await found(None, q="git") == ["aud_9"]
         assert await found(since_ms=1, until_ms=2) == ["aud_1"]
         assert await found(status=("denied",)) == []
         page = await db.read(lambda tx: stores.audit.entries(tx, None, PageQuery(limit=1)))

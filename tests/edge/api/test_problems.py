@@ -313,7 +313,7 @@ async def test_a_database_that_is_away_tells_callers_no_address(calling, service
     """Where it was looked for is told to the log alone, whoever asks."""
     place = tmp_path / "elsewhere"
     async with SqlDatabase.open(f"postgresql://someone@/skep?host={place}") as away:
-        access = AccessService(away, SqlAccessStore(), SqlAuditStore(), services.clock, IdSource())
+        access = AccessService(away, SqlAccessStore(), SqlAuditStore("postgresql"), services.clock, IdSource())
         app = make_api(replace(services, access=access), Settings(data_dir=tmp_path))
         async with calling(app, f"skep_{'a' * 43}") as caller:
             answer = await caller("GET", "projects")

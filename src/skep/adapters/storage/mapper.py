@@ -1,7 +1,7 @@
 """Rows and dataclasses: a field is the column of the same name; a JSON column goes through the codec."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from typing import Any, Generic, TypeVar, cast, get_type_hints
 
@@ -107,10 +107,14 @@ class Mapper(Generic[T]):
         time: str = "created_ms",
         status: str | None = None,
         search: Sequence[str] = ("id",),
+        search_also: Callable[[str], ColumnElement[bool]] | None = None,
     ) -> Page[T]:
-        """Return a page in the order of the ids; *time*, *status*, *search* name the columns that filters look at."""
+        """Return a page in the order of the ids; *time*, *status*, *search* name the columns that filters look at.
+
+        *search_also* makes the condition for where else a text is looked for.
+        """
         columns, limit = self.table.c, max(1, min(query.limit, MAX_LIMIT))
-        statement = self.select.where(*where, *self._filters(query, time, status, search))
+        statement = self.select.where(*where, *self._filters(query, time, status, search, search_also))
         if query.cursor is not None:
             statement = statement.where(columns.id < query.cursor if newest_first else columns.id > query.cursor)
         statement = statement.order_by(columns.id.desc() if newest_first else columns.id).limit(limit + 1)
@@ -120,7 +124,12 @@ class Mapper(Generic[T]):
         return Page(items=items[:limit], next=str(getattr(items[limit - 1], "id")))  # noqa: B009  T has an id
 
     def _filters(
-        self, query: PageQuery, time: str, status: str | None, search: Sequence[str]
+        self,
+        query: PageQuery,
+        time: str,
+        status: str | None,
+        search: Sequence[str],
+        search_also: Callable[[str], ColumnElement[bool]] | None,
     ) -> list[ColumnElement[bool]]:
         columns, found = self.table.c, list[ColumnElement[bool]]()
         if query.since_ms is not None:
@@ -130,7 +139,8 @@ class Mapper(Generic[T]):
         if status is not None and query.status:
             found.append(columns[status].in_(query.status))
         if query.q:
-            found.append(or_(*(columns[name].icontains(query.q, autoescape=True) for name in search)))
+            places = [columns[name].icontains(query.q, autoescape=True) for name in search]
+            found.append(or_(*places, search_also(query.q)) if search_also else or_(*places))
         return found
 
 

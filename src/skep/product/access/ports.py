@@ -60,7 +60,7 @@ class AuditStore(Protocol):
         ...
 
     def entries(self, tx: Tx, project_id: ProjectId | None, query: PageQuery) -> Page[AuditEntry]:
-        """List lines, newest first; `query.q` looks in action, resource and principal."""
+        """List lines, newest first; `query.q` looks in action, resource, principal, and in what details say."""
         ...
 
     def prune(self, tx: Tx, *, before_ms: int, limit: int) -> int:

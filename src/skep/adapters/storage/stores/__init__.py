@@ -42,7 +42,7 @@ def make_stores(dialect: Dialect, now_ms: Callable[[], int]) -> Stores:
     """Make the stores for a database of this *dialect*; *now_ms* is the clock of work on SQLite."""
     return Stores(
         access=SqlAccessStore(),
-        audit=SqlAuditStore(),
+        audit=SqlAuditStore(dialect),
         idempotency=SqlIdempotencyStore(dialect),
         secrets=SqlSecretStore(),
         nodes=SqlNodeStore(),

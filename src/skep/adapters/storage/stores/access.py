@@ -1,10 +1,11 @@
 """Rows of projects and tokens, the audit log, and the answers kept by Idempotency-Key."""
 
 from collections.abc import Mapping
+from functools import partial
 
 from sqlalchemy import bindparam, delete, func, select, tuple_, update
 
-from skep.adapters.storage.dialect import Dialect, insert_new
+from skep.adapters.storage.dialect import Dialect, insert_new, values_hold
 from skep.adapters.storage.mapper import Mapper, on
 from skep.adapters.storage.tables import audit_entries, kept_answers, projects, tokens
 from skep.kernel.database import Tx
@@ -81,8 +82,9 @@ class SqlAccessStore:
 class SqlAuditStore:
     """Implements `access.ports.AuditStore`."""
 
-    def __init__(self) -> None:
+    def __init__(self, dialect: Dialect) -> None:
         self._entries = Mapper(audit_entries, AuditEntry)
+        self._in_details = partial(values_hold, dialect, audit_entries.c.details)
         oldest = select(audit_entries.c.id).order_by(audit_entries.c.id).limit(bindparam("limit"))
         self._prune = delete(audit_entries).where(
             audit_entries.c.id.in_(oldest), audit_entries.c.at_ms < bindparam("before_ms")
@@ -93,7 +95,10 @@ class SqlAuditStore:
         self._entries.insert(tx, entry)
 
     def entries(self, tx: Tx, project_id: ProjectId | None, query: PageQuery) -> Page[AuditEntry]:
-        """List lines, newest first; `query.q` looks in action, resource and principal, `query.status` at the result."""
+        """List lines, newest first; `query.status` looks at the result.
+
+        `query.q` looks in action, resource, principal and the values of the details.
+        """
         where = () if project_id is None else (audit_entries.c.project_id == project_id,)
         return self._entries.page(
             tx,
@@ -103,6 +108,7 @@ class SqlAuditStore:
             time="at_ms",
             status="result",
             search=("action", "resource", "principal"),
+            search_also=self._in_details,
         )
 
     def prune(self, tx: Tx, *, before_ms: int, limit: int) -> int:
