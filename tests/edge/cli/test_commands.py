@@ -323,3 +323,18 @@ def test_up_says_that_it_runs_already(skep):
     """A second `skep up` on the same data folder changes nothing."""
     again = as_json(skep.cli("up", "--json"))
     assert (again["already_running"], again["url"]) == (True, skep.url)
+    elsewhere = skep.cli("up", "--port", "9")
+    assert skep.url in elsewhere.stderr
+    assert "port 9 was not applied" in elsewhere.stderr
+    assert "not applied" not in skep.cli("up").stderr
+
+
+def test_the_machines_own_server_needs_no_token(skep):
+    """SKEP_URL may name it, then as ever the admin token of the installation is taken; nobody else is sent that."""
+    assert skep.cli("--url", skep.url, "agents").returncode == exits.OK
+    with socket.create_server(("127.0.0.1", 0)) as stranger:
+        refused = skep.cli("--url", f"http://127.0.0.1:{stranger.getsockname()[1]}", "agents", check=False)
+        assert refused.returncode == exits.REFUSED
+        stranger.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            stranger.accept()

@@ -8,6 +8,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -21,6 +22,7 @@ from skep.kernel.settings import Settings
 
 T = TypeVar("T")
 
+_LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 _OF_THE_MACHINE = Path("/var/lib/skep")
 
 
@@ -60,27 +62,45 @@ def target() -> Target:
     """
     caller = chosen.get() or Caller()
     given = caller.token.get_secret_value() if caller.token else None
-    if caller.url:
-        if not given:
-            raise UnauthenticatedError(f"there is no token for {caller.url}", hint="set SKEP_TOKEN", code="no_token")
+    if caller.url and given:
         return Target(url=caller.url, token=Secret(given), project=caller.project)
-    folder, about = _local()
+    local = _local()
+    if caller.url and (local is None or not same_server(caller.url, str(local[1]["url"]))):
+        raise UnauthenticatedError(f"there is no token for {caller.url}", hint="set SKEP_TOKEN", code="no_token")
+    if local is None:
+        raise UnavailableError(
+            f"no server runs on this machine (looked into {Settings().data_dir})",
+            code="not_running",
+            hint="start one with `skep up`, or name one with SKEP_URL and SKEP_TOKEN",
+        )
+    folder, about = local
     tls = pinned(about["certificate"]) if "certificate" in about else None
     token = given or _read_token(folder)
+    # What the launcher wrote, not what the user did: a name may lead elsewhere, and there the token must not go.
     return Target(url=str(about["url"]), token=Secret(token), project=caller.project, tls=tls)
 
 
-def _local() -> tuple[Path, dict[str, Any]]:
-    """Return the data folder of the installation on this machine, and what its launcher wrote about it."""
-    own = Settings().data_dir
-    for folder in (own, _OF_THE_MACHINE):
+def _local() -> tuple[Path, dict[str, Any]] | None:
+    """Return the data folder of the installation that runs on this machine, and what its launcher wrote about it."""
+    for folder in (Settings().data_dir, _OF_THE_MACHINE):
         about = server_json(folder)
         if about is not None:
             return folder, about
-    raise UnavailableError(
-        f"no server runs on this machine (looked into {own})",
-        code="not_running",
-        hint="start one with `skep up`, or name one with SKEP_URL and SKEP_TOKEN",
+    return None
+
+
+def same_server(url: str, own: str) -> bool:
+    """Tell whether *url* means this machine's own server, which is at *own*."""
+    try:
+        named, known = urlsplit(url), urlsplit(own)
+        ports = named.port, known.port
+    except ValueError:
+        return False
+    hosts = {named.hostname, known.hostname}
+    return (
+        (named.scheme, ports[0], named.path.rstrip("/")) == (known.scheme, ports[1], "")
+        and named.username is None
+        and (len(hosts) == 1 or hosts <= _LOOPBACK)
     )
 
 

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from types import FrameType
 from typing import Annotated, Any, cast
+from urllib.parse import urlsplit
 
 import typer
 from rich.panel import Panel
@@ -143,6 +144,8 @@ def _running(config: LaunchConfig, *, as_json: bool) -> None:
         )
         return
     screen.say(Text.assemble("Skep is running already at ", (str(about["url"]), "bold")))
+    if config.port_fixed and config.port not in (0, urlsplit(str(about["url"])).port):
+        screen.say(f"port {config.port} was not applied: it would be after `skep down`", style="yellow")
 
 
 def _token(config: LaunchConfig) -> str:
