@@ -69,3 +69,15 @@ def test_an_empty_table_says_what_to_do_or_that_nothing_matches():
         script = f"from skep.edge.cli.tables import table; table(['id'], [], empty='Start one', filtered={filtered})"
         done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
         assert done.stderr.strip() == words
+
+
+def test_a_column_that_says_nothing_leaves_its_room_to_others():
+    """On a terminal; a program finds every column in its place."""
+    script = """
+from skep.edge.cli.tables import Column, table
+
+table(("id", Column("error", drops=True), Column("started", drops=True)), [("bld_1", None, "3 min ago")])
+"""
+    assert lines_of(shown_by(script, width=20)) == ["ID     STARTED", "bld_1  3 min ago"]
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert "ERROR" in done.stdout

@@ -12,6 +12,7 @@ from skep.edge.cli.target import call
 from skep.edge.client import SkepClient
 from skep.edge.wire.access import AuditView
 from skep.edge.wire.system import DoctorReport
+from skep.kernel.clock import SystemClock
 from skep.kernel.errors import SkepError, UnavailableError
 
 
@@ -47,7 +48,8 @@ def _audited(line: AuditView) -> tuple[str, ...]:
     if not name:
         name, token = line.principal, ""
     details = ", ".join(f"{key}: {value}" for key, value in line.details.items())
-    when = f"{line.at:%Y-%m-%d %H:%M:%S}"
+    this_year = line.at.year == SystemClock().now().year
+    when = f"{line.at:%m-%d %H:%M:%S}" if this_year else f"{line.at:%Y-%m-%d %H:%M:%S}"
     return when, name, line.action, line.resource, line.result, details, token, line.address
 
 

@@ -30,16 +30,23 @@ def table(
 ) -> None:
     """Print a table; without rows say what to do, or that nothing matches when it was *filtered*.
 
-    What is no terminal gets every column whole, one line a row.
+    What is no terminal gets every column whole, one line a row; a terminal none that may be left out and is empty.
     """
     heads = [column if isinstance(column, Column) else Column(column) for column in columns]
     cells = [[screen.cell(value) for value in row] for row in rows]
     if not cells:
         screen.say("Nothing matches." if filtered else empty, style="dim")
         return
+    out = screen.console()
+    if out.is_terminal:
+        said = [
+            at
+            for at, head in enumerate(heads)
+            if not head.drops or any(row[at].plain != screen.NOTHING for row in cells)
+        ]
+        heads, cells = [heads[at] for at in said], [[row[at] for at in said] for row in cells]
     widths = [max(len(head.title), *(row[at].cell_len for row in cells)) for at, head in enumerate(heads)]
     words = [_longest_word([head.title, *(row[at].plain for row in cells)]) for at, head in enumerate(heads)]
-    out = screen.console()
     if not out.is_terminal:
         out.width = sum(widths) + _GAP * len(widths)
     shown = fitting(heads, widths, words, out.width)
