@@ -7,6 +7,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import psycopg
 import pytest
 from sqlalchemy import text
 
@@ -17,6 +18,7 @@ from skep.kernel.errors import UnavailableError, UnknownOutcomeError
 from skep.kernel.paging import PageQuery
 from skep.testing import samples
 from skep.testing.postgres import Databases, PostgresServer
+from skep.testing.wait import until_sync
 
 COMMITTER = Path(__file__).with_name("committer.py")
 
@@ -172,6 +174,27 @@ async def test_postgresql_restarted_unnoticed(own_server, clock):
             await asyncio.gather(*(db.write(lambda tx, n=n: audit.append(tx, entry(n))) for n in range(10)))
             page = await db.read(lambda tx: audit.entries(tx, None, PageQuery()))
             assert len(page.items) == 11
+
+
+async def test_a_transaction_that_was_idle_for_too_long(pg_url):
+    """Its connection is gone like any that breaks: what is read is read again, and a write is refused for now."""
+    began = list[int]()
+
+    def dawdle(tx):
+        began.append(on(tx).execute(text("SELECT pg_backend_pid()")).scalar_one())
+        if len(began) != 2:
+            on(tx).execute(text("SET LOCAL idle_in_transaction_session_timeout = 1"))
+            with psycopg.connect(pg_url, autocommit=True) as other:
+                alive = "SELECT 1 FROM pg_stat_activity WHERE pid = %s"
+                until_sync(lambda: other.execute(alive, began[-1:]).fetchone() is None, what="the end of the session")
+        return on(tx).execute(text("SELECT 1")).scalar_one()
+
+    async with SqlDatabase.open(pg_url) as db:
+        assert await db.read(dawdle) == 1
+        assert len(set(began)) == 2
+        with pytest.raises(UnavailableError) as refused:
+            await db.write(dawdle)
+        assert refused.value.code == "database_unavailable"
 
 
 async def test_a_connection_that_breaks_in_commit(pg_url):

@@ -24,6 +24,9 @@ _SQLITE_BUSY, _SQLITE_FULL = 5, 13
 
 #: PostgreSQL's states: 40 the transaction was rolled back (serialization, deadlock), 53 out of resources.
 _RETRYABLE = ("40001", "40P01")
+#: After these the connection is gone: 08 connection exceptions, 57P the server shuts down, 25P03 and 25P04 a
+#: transaction was idle, or went on, for longer than the server allows.
+_AWAY = ("08", "57P", "25P03", "25P04")
 
 
 #: What the drivers raise, wrapped by SQLAlchemy or bare.
@@ -48,11 +51,12 @@ def is_conflict(exc: BaseException) -> bool:
 def is_away(exc: BaseException) -> bool:
     """Tell whether the connection to the database is broken or cannot be made."""
     error = driver_error(exc)
-    if not isinstance(error, (psycopg.OperationalError, psycopg.InterfaceError)):
+    if not isinstance(error, psycopg.Error):
         return False
-    state = error.sqlstate or ""
-    # No state: libpq itself lost the connection. 08: connection exceptions. 57P: the server shuts down.
-    return not state or state.startswith(("08", "57P"))
+    if not error.sqlstate:
+        # libpq itself lost the connection.
+        return isinstance(error, (psycopg.OperationalError, psycopg.InterfaceError))
+    return error.sqlstate.startswith(_AWAY)
 
 
 def ruins_batch(exc: BaseException) -> bool:
