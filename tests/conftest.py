@@ -1,7 +1,6 @@
 """What all tests share: databases of both kinds, a clock, ids, a hub."""
 
 import asyncio
-from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -14,6 +13,8 @@ from skep.kernel.events import Hub
 from skep.kernel.ids import IdSource
 from skep.testing.clock import ManualClock
 from skep.testing.postgres import databases_for_tests
+
+pytest_plugins = ("conformance",)
 
 
 @pytest.fixture
@@ -80,52 +81,3 @@ async def db(request):
 def stores(db, clock):
     """The stores for `db`; work on SQLite goes by `clock`."""
     return make_stores(db.dialect, clock.now_ms)
-
-
-# ---- both databases must have passed the same conformance tests
-_CONFORMANCE = ("test_store_conformance.py", "test_work_conformance.py")
-_passed = pytest.StashKey[Counter[str]]()
-_counted = "conformance"
-
-
-def pytest_configure(config):
-    """Begin counting."""
-    config.stash[_passed] = Counter()
-    config.pluginmanager.register(_Counting(config))
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item, call):
-    """Mark each conformance test that passed with its database."""
-    report = yield
-    if report.when == "call" and report.passed and item.path.name in _CONFORMANCE:
-        report.user_properties.append((_counted, item.callspec.params["db"]))
-    return report
-
-
-class _Counting:
-    """Counts the marked reports: here, or of those processes that run the tests side by side."""
-
-    def __init__(self, config):
-        self._counts = config.stash[_passed]
-
-    def pytest_runtest_logreport(self, report):
-        self._counts.update(
-            value for name, value in report.user_properties if report.when == "call" and name == _counted
-        )
-
-
-def pytest_sessionfinish(session):
-    """Fail when the counts differ, unless only one database was asked for."""
-    counts = session.config.stash[_passed]
-    one_of_several = hasattr(session.config, "workerinput")
-    if not one_of_several and len(counts) > 1 and len(set(counts.values())) > 1:
-        session.exitstatus = pytest.ExitCode.TESTS_FAILED
-
-
-def pytest_terminal_summary(terminalreporter, config):
-    """Say the counts."""
-    counts = config.stash[_passed]
-    if counts:
-        said = ", ".join(f"{name} {counts[name]}" for name in ("sqlite", "postgresql"))
-        terminalreporter.write_line(f"store conformance: {said}", red=len(set(counts.values())) > 1)
