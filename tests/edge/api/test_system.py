@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from skep import __version__
 from skep.edge.api.app import make_api
 from skep.kernel.errors import UnavailableError
 from skep.kernel.settings import Settings
@@ -14,6 +15,23 @@ async def test_health_speaks_both_dialects(nobody):
     for path in ("/health", "/healthz"):
         body = (await nobody("GET", path)).json
         assert body == {"success": True, "message": "ok", "data": {"status": "ok"}, "status": "ok"}
+
+
+async def test_the_root_shows_the_way(nobody):
+    """Without a token, as a page for browsers, else as JSON; it tells no more than the paths that are open anyway."""
+    answer = await nobody("GET", "/")
+    page = await nobody("GET", "/", headers={"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"})
+
+    links = {"documentation": "/docs", "openapi": "/api/v1/openapi.json", "health": "/healthz"}
+    assert answer.json == {"name": "skep", "links": links}
+    assert page.headers["Content-Type"] == "text/html; charset=utf-8"
+    assert "script" not in page.text
+    for path in links.values():
+        assert f'href="{path}"' in page.text
+        assert (await nobody("GET", path)).status == 200
+    assert answer.headers["Vary"] == page.headers["Vary"] == "Accept"
+    assert __version__ not in page.text + answer.text
+    assert (await nobody("POST", "/")).status == 405
 
 
 async def test_readiness_follows_the_database(services, calling, driver, tmp_path):

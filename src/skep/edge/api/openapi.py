@@ -113,6 +113,16 @@ def page(described: Mapping[str, Any]) -> str:
     )
 
 
+def root_page(places: Mapping[str, str]) -> str:
+    """Return what a person sees at the root: the names of *places*, linked to their paths."""
+    items = "".join(f'<li><a href="{escape(path)}">{escape(what)}</a></li>' for what, path in places.items())
+    return (
+        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>Skep</title><style>{_STYLE}</style>'
+        "<h1>Skep</h1><p>This server is used by the command <code>skep</code> and by its API.</p>"
+        f"<ul>{items}</ul></html>\n"
+    )
+
+
 def _rows(described: Mapping[str, Any]) -> Iterator[str]:
     paths = cast("Mapping[str, Mapping[str, Mapping[str, Any]]]", described["paths"])
     for path, methods in sorted(paths.items()):

@@ -16,6 +16,14 @@ class Health(Answer):
     status: str = "ok"
 
 
+class Root(Answer):
+    """`GET /`: where to go on; the same for everybody."""
+
+    name: str = "skep"
+    #: What -> its path.
+    links: dict[str, str]
+
+
 class Ready(Answer):
     """`GET /readyz`: 200 when every part answers, else 503."""
 

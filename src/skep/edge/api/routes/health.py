@@ -1,23 +1,40 @@
 """What is asked at the root: health, figures, documentation."""
 
 import asyncio
+from collections.abc import Mapping
 
 from fastapi import APIRouter, Request, Response
 
 from skep.edge.api.auth import Scraper
 from skep.edge.api.metrics import CONTENT_TYPE, Metrics
-from skep.edge.api.openapi import page
+from skep.edge.api.openapi import page, root_page
 from skep.edge.api.requests import CheckedRoute
 from skep.edge.api.routing import PREFIX, Uses
-from skep.edge.wire.system import Health, Ready
+from skep.edge.wire.system import Health, Ready, Root
 from skep.kernel.errors import SkepError
 from skep.product.access.service import require_everywhere
 from skep.product.sandboxes.doctor import Level
 
 router = APIRouter(route_class=CheckedRoute, include_in_schema=False)
 
+#: Where to go on from the root.
+PLACES: Mapping[str, str] = {
+    "documentation": "/docs",
+    "openapi": f"{PREFIX}/openapi.json",
+    "health": "/healthz",
+}
 _READY_TIMEOUT_S = 5
 _PAGE_POLICY = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"
+
+
+@router.get("/")
+async def root(request: Request) -> Response:
+    """Say where to go on: as a page where one is asked for, else as JSON."""
+    if "text/html" in request.headers.get("accept", ""):
+        headers = {"Content-Security-Policy": _PAGE_POLICY, "Vary": "Accept"}
+        return Response(root_page(PLACES), headers=headers, media_type="text/html; charset=utf-8")
+    body = Root(links=dict(PLACES))
+    return Response(body.model_dump_json(), headers={"Vary": "Accept"}, media_type="application/json")
 
 
 @router.get("/healthz")
