@@ -172,7 +172,7 @@ class AccessService:
 
         def work(tx: Tx) -> None:
             self._access.insert_token(tx, token)
-            details = {"name": name, "scopes": sorted(scopes), "everywhere": everywhere}
+            details: dict[str, Any] = {"name": name, "scopes": sorted(scopes), "everywhere": everywhere}
             self.record(tx, principal, "token.create", token.id, **details)
             if also is not None:
                 also(tx, (token, text))
