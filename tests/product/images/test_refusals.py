@@ -46,7 +46,8 @@ def test_what_the_log_says() -> None:
 def test_what_to_do_about_it() -> None:
     """Hosts on no list come with the advice; a forbidden address with the operator's setting for exactly it."""
     assert refusals.hint([], "Ask.") == ""
-    assert refusals.hint([refused("a", refusal=None, reason="the name a is not known")], "Ask.") == ""
+    unknown = refused("a", refusal=None, reason="the name a is not known")
+    assert refusals.hint([unknown], "Ask.") == "Not reached: the name a is not known."
     twice = [refused("a.example"), refused("a.example"), refused("b.example", 80)]
     assert refusals.hint(twice, "Ask.") == "It was not let through to a.example:443, b.example:80. Ask."
     many = [refused(f"{number}.example") for number in range(7)]

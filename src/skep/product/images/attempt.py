@@ -85,7 +85,7 @@ class Attempt:
         base = plan.Base(fingerprint=await driver.base_fingerprint(), python=python, uv=self._options.uv_version)
         # What strangers wrote is parsed beside the event loop, however short the limits keep it.
         recognised = await asyncio.to_thread(plan.recognise, listing, self._frameworks, build.command)
-        await log.say(f"{len(listing.files)} files. Recognised: {recognised.framework} ({_evidence(recognised)}).")
+        await log.say(f"{_files(len(listing.files))}. Recognised: {recognised.framework} ({_evidence(recognised)}).")
         await log.say(f"Command: {' '.join(recognised.command)}")
         made = plan.make_plan(listing, recognised, base, build.project_id, installing(self._options.index_url))
         layers = (made.app_layer,) if made.env_layer is None else (made.env_layer, made.app_layer)
@@ -164,7 +164,7 @@ class Attempt:
             return 0
         await self._step("sealing")
         size = await self._workshop.driver.seal(self._workshop.handle, paths, layer, writable=writable)
-        await self._workshop.log.say(f"Sealed the {what}: layer {layer[:12]}, {size / MIB:.1f} MiB.")
+        await self._workshop.log.say(f"Sealed the {what}: layer {layer[:12]}, {_size(size)}.")
         return size
 
 
@@ -174,3 +174,11 @@ def _evidence(recognised: Recognised) -> str:
 
 def _failure(error: SkepError) -> Failure:
     return Failure(code=error.code, message=error.message, hint=error.hint or "")
+
+
+def _files(count: int) -> str:
+    return "1 file" if count == 1 else f"{count} files"
+
+
+def _size(octets: int) -> str:
+    return f"{octets / MIB:.1f} MiB" if octets >= MIB // 10 else f"{octets / 1024:.1f} KiB"

@@ -35,11 +35,13 @@ def line(record: ConnectionRecord) -> str | None:
 
 
 def hint(records: Sequence[ConnectionRecord], advice: str) -> str:
-    """Return what to do about what was refused; "" if nothing was."""
+    """Return what to do about what was refused, or why a host was not reached; "" if neither happened."""
     unlisted = [
         f"{record.host}:{record.port}" for record in records if record.refusal is Refusal.UNLISTED and record.host
     ]
     if names := list(dict.fromkeys(unlisted)):
         more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
         return f"It was not let through to {', '.join(names[:_NAMED])}{more}. {advice}"
-    return next((f"{record.reason}." for record in records if record.refusal is Refusal.ADDRESS), "")
+    if reason := next((record.reason for record in records if record.refusal is Refusal.ADDRESS), ""):
+        return f"{reason}."
+    return next((said for record in reversed(records) if (said := line(record))), "")
