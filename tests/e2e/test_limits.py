@@ -100,12 +100,12 @@ def test_artifacts_out_of_reach_are_told(user, acting):
 
 def test_the_time_limit_ends_a_run_that_ignores_term(user, acting):
     """A run whose time is up ends as such, also when it ignores TERM."""
-    ended = user.run(acting, {"do": "ignore"}, timeout_s=0.5)
+    ended = user.run(acting, {"do": "ignore"}, timeout_s=3)
 
     assert (ended["status"], ended["error"]["code"]) == ("timed_out", "timed_out")
-    assert ended["error"]["message"].startswith("The time limit of 0.5 s passed; the agent did not end at TERM")
+    assert ended["error"]["message"].startswith("The time limit of 3 s passed; the agent did not end at TERM")
     assert ended["output"]["stdout"] == "waiting\n"
-    assert ended["usage"]["duration_s"] < 10
+    assert ended["usage"]["duration_s"] < 20
 
 
 def test_cancel_ends_a_run_that_ignores_term(user, acting):

@@ -82,11 +82,17 @@ def target() -> Target:
 
 def _local() -> tuple[Path, dict[str, Any]] | None:
     """Return the data folder of the installation that runs on this machine, and what its launcher wrote about it."""
-    for folder in (Settings().data_dir, _OF_THE_MACHINE):
+    for folder in folders(Settings()):
         about = server_json(folder)
         if about is not None:
             return folder, about
     return None
+
+
+def folders(settings: Settings) -> tuple[Path, ...]:
+    """Return the data folders to look into: who names one means no other server's agents."""
+    named = "data_dir" in settings.model_fields_set
+    return (settings.data_dir,) if named else (settings.data_dir, _OF_THE_MACHINE)
 
 
 def same_server(url: str, own: str) -> bool:
