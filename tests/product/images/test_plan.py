@@ -4,8 +4,8 @@ import pytest
 
 from skep.kernel.errors import InvalidError
 from skep.library.frameworks.python import PythonFramework
-from skep.product.images.model import BuildPlan, Install, Recognised, SourceListing
-from skep.product.images.plan import Base, make_plan, recognise
+from skep.product.images.model import Install, Recognised, SourceListing
+from skep.product.images.plan import Base, BuildPlan, make_plan, recognise
 
 BASE = Base(fingerprint="debian", python="3.11.2", uv="0.9.0")
 UV = "/opt/skep/bin/uv"

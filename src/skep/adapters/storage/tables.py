@@ -19,6 +19,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    false,
     text,
 )
 from sqlalchemy.dialects.postgresql import TEXT
@@ -42,6 +43,8 @@ LEASED = "state = 'leased'"
 DONE = "state = 'done'"
 DEAD = "state = 'dead'"
 ENDED = "ended_ms IS NOT NULL"
+OPEN = "answered_ms IS NULL"
+POLLED = "poll_due_ms IS NOT NULL AND removed_ms IS NULL"
 
 TEXT_TYPE = Text().with_variant(TEXT(collation="C"), "postgresql")
 
@@ -188,6 +191,8 @@ builds = _table(
     _text("image_id", nullable=True),
     _text("commit"),
     _json("recognised", nullable=True),
+    _json("explanation", nullable=True),
+    Column("explain", Boolean, nullable=False, server_default=false()),
     _json("failure", nullable=True),
     Column("cancel_requested", Boolean, nullable=False),
     _ms("created_ms"),
@@ -214,6 +219,39 @@ images = _table(
     Index("ix_images_node", "node_id"),
 )
 
+layers = _table(
+    "layers",
+    Column("node_id", TEXT_TYPE, primary_key=True),
+    Column("id", TEXT_TYPE, primary_key=True),
+    _text("kind"),
+    _text("project_id"),
+    _text("about"),
+    Column("size", BigInteger, nullable=False),
+    _ms("created_ms"),
+    _ms("used_ms"),
+)
+
+#: Which files exactly a source depends on, as it was found out; a project's own.
+locks = _table(
+    "locks",
+    Column("project_id", TEXT_TYPE, primary_key=True),
+    Column("key", TEXT_TYPE, primary_key=True),
+    _text("text"),
+    _ms("created_ms"),
+    _ms("used_ms"),
+    Index("ix_locks_used", "used_ms"),
+)
+
+#: Keys of ssh servers, as they were seen first.
+host_keys = _table(
+    "host_keys",
+    Column("project_id", TEXT_TYPE, primary_key=True),
+    Column("host", TEXT_TYPE, primary_key=True),
+    Column("port", Integer, primary_key=True, autoincrement=False),
+    Column("key", TEXT_TYPE, primary_key=True),
+    _ms("created_ms"),
+)
+
 # ---- agents
 agents = _table(
     "agents",
@@ -221,16 +259,29 @@ agents = _table(
     _text("project_id"),
     _text("name"),
     _text("title"),
+    Column("owner", TEXT_TYPE, nullable=False, server_default=""),
     _text("kind"),
     _json("source"),
     _json("config"),
     _text("version_id", nullable=True),
     _text("build_id", nullable=True),
+    Column("poll_s", Double, nullable=True),
+    _ms("poll_due_ms", nullable=True),
     _ms("created_ms"),
     _ms("updated_ms"),
     _ms("removed_ms", nullable=True),
     _partial("uq_agents_living_name", "project_id", "name", where="removed_ms IS NULL", unique=True),
     _partial("ix_agents_living", "project_id", "id", where="removed_ms IS NULL"),
+    _partial("ix_agents_polled", "poll_due_ms", where=POLLED),
+)
+
+webhooks = _table(
+    "webhooks",
+    _child_of("agent_id", "agents.id", primary_key=True),
+    Column("nonce", LargeBinary, nullable=False),
+    Column("ciphertext", LargeBinary, nullable=False),
+    _text("key_id"),
+    _ms("created_ms"),
 )
 
 versions = _table(
@@ -288,6 +339,8 @@ attempts = _table(
     _json("exit", nullable=True),
     _ms("created_ms"),
     _ms("started_ms", nullable=True),
+    Column("waited_ms", BigInteger, nullable=False, server_default="0"),
+    _ms("waiting_since_ms", nullable=True),
     _ms("ended_ms", nullable=True),
     UniqueConstraint("run_id", "number", name="uq_attempts_number"),
     Index("ix_attempts_log", "log_id"),
@@ -300,6 +353,23 @@ run_events = _table(
     _ms("at_ms"),
     _text("type"),
     _json("data"),
+)
+
+questions = _table(
+    "questions",
+    _id(),
+    _child_of("run_id", "runs.id"),
+    _text("project_id"),
+    _text("key"),
+    _text("text"),
+    _json("choices"),
+    _json("answer_schema", nullable=True),
+    _ms("asked_ms"),
+    _json("answer", nullable=True),
+    _ms("answered_ms", nullable=True),
+    _text("answered_by"),
+    UniqueConstraint("run_id", "key", name="uq_questions_key"),
+    _partial("ix_questions_open", "project_id", "id", where=OPEN),
 )
 
 artifacts = _table(

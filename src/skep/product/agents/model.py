@@ -53,12 +53,18 @@ class Agent:
     #: `NAME_PATTERN`, unique among the project's agents that are not removed.
     name: str
     title: str
+    #: Whom a dialect made it for; free text, "" for nobody.
+    owner: str = ""
     kind: Kind
     source: Source
     #: What the next version will be made of.
     config: AgentConfig
     version_id: VersionId | None = None
     build_id: BuildId | None = None
+    #: How often, in seconds, its repository is looked at for something new; None means never.
+    poll_s: float | None = None
+    #: When that is due next.
+    poll_due_ms: int | None = None
     created_ms: int
     updated_ms: int
     removed_ms: int | None = None

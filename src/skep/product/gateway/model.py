@@ -87,3 +87,15 @@ class ConnectionRecord:
     duration_s: float = 0.0
     #: True when the byte limit cut it off.
     over_limit: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LockedFile:
+    """A file of a package index, named by what it holds."""
+
+    #: As the index names it: "requests-2.32.5-py3-none-any.whl".
+    filename: str
+    #: Where the lock says that it is.
+    url: str
+    #: Lower-case hex.
+    sha256: str

@@ -17,7 +17,6 @@ from skep.product.images.fetching import Fetcher
 from skep.product.images.layers import Hold
 from skep.product.images.model import (
     Build,
-    BuildPlan,
     Failure,
     FilesSource,
     GitSource,
@@ -117,7 +116,7 @@ class Attempt:
                 raise InvalidError("Container images cannot be run by this driver.", code="images_need_docker")
         return ""
 
-    async def _build(self, made: BuildPlan) -> int:
+    async def _build(self, made: plan.BuildPlan) -> int:
         """Make the layers that are not there yet; return their size."""
         there = set(await self._workshop.driver.layers())
         env_there = made.env_layer is None or made.env_layer in there
@@ -135,7 +134,7 @@ class Attempt:
             size += await self._seal("source", ("/app",), made.app_layer, there, writable=True)
         return size
 
-    async def _install(self, made: BuildPlan) -> None:
+    async def _install(self, made: plan.BuildPlan) -> None:
         await self._step("installing")
         workshop = self._workshop
         hosts = self._options.index_hosts

@@ -22,6 +22,8 @@ class GitSource:
     ref: str | None = None
     #: Folder inside the repository, `/` between parts; "" is its root.
     path: str = ""
+    #: Name of the project's secret that opens a private repository: a token (https) or a deploy key (ssh).
+    secret: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,6 +90,43 @@ class Install(StrEnum):
     PYPROJECT = "pyproject"
     #: `uv pip install -r requirements.txt`.
     REQUIREMENTS = "requirements"
+    #: `npm ci`: package-lock.json says everything.
+    NPM_LOCK = "npm_lock"
+    #: `npm install`, by package.json without a lock.
+    NPM = "npm"
+
+
+class Language(StrEnum):
+    """What an agent's program is run by."""
+
+    PYTHON = "python"
+    NODE = "node"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Health:
+    """How it is found out that a service is well."""
+
+    #: Path that answers 200; "" means: the port takes a connection.
+    path: str = ""
+    interval_s: float = 10.0
+    timeout_s: float = 2.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Declared:
+    """What a source says of itself that is not needed to build it; recorded, and shown."""
+
+    #: The name that the agent gets if nobody gives another.
+    name: str = ""
+    #: "job", later "service".
+    kind: str = ""
+    port: int | None = None
+    health: Health | None = None
+    #: Hosts that it asks to reach; its owner grants them.
+    egress: tuple[str, ...] = ()
+    #: Five fields of cron; "" means none.
+    schedule: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,23 +162,17 @@ class Recognised:
     secrets: tuple[str, ...] = ()
     #: What the source wants to use.
     resources: Resources = field(default_factory=Resources)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BuildPlan:
-    """What a build will do: a value made by a pure function, compared exactly in tests."""
-
-    recognised: Recognised
-    #: Key of the environment's layer; None when there is nothing to install.
-    env_layer: LayerId | None
-    #: Key of the source's layer.
-    app_layer: LayerId
-    #: Commands that make the environment, in order, as argv.
-    steps: tuple[tuple[str, ...], ...]
-    #: Environment of these commands.
-    env: Mapping[str, str]
-    #: True if the project itself is installed: then its tree is sealed after the installing, which may write to it.
-    packaged: bool = False
+    #: What runs it.
+    language: Language = Language.PYTHON
+    #: Versions of Node that it takes, as package.json writes them; "" means any.
+    requires_node: str = ""
+    #: Requirements (PEP 508) that the framework adds to those of the project.
+    requirements: tuple[str, ...] = ()
+    #: Commands (argv, in /app) that the project needs once its dependencies are there: `npm run build`.
+    prepare: tuple[tuple[str, ...], ...] = ()
+    declared: Declared = field(default_factory=Declared)
+    #: What its owner should know: another framework that would have fitted, a key that nothing acts on yet.
+    notices: tuple[str, ...] = ()
 
 
 class BuildStatus(StrEnum):
@@ -159,6 +192,63 @@ class Failure:
     code: str
     message: str
     hint: str = ""
+
+
+class LayerKind(StrEnum):
+    """What a layer holds, and who may share it."""
+
+    #: A version of Python or Node; shared by all.
+    RUNTIME = "runtime"
+    #: Dependencies from hash-checked wheels, written while nothing of a user's ran; shared by all.
+    SHARED = "shared"
+    #: A source; its project's own.
+    SOURCE = "source"
+    #: What code of a user's wrote: source distributions, the project itself, npm's scripts; its project's own.
+    PRIVATE = "private"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layer:
+    """A sealed layer of a machine, as it is kept account of."""
+
+    id: LayerId
+    node_id: str
+    kind: LayerKind
+    #: Whose it is; "" for layers that all projects share.
+    project_id: str = ""
+    #: In a few words for people: "57 packages for Python 3.11".
+    about: str = ""
+    #: Bytes on disk.
+    size: int
+    created_ms: int
+    #: When a build last counted on it.
+    used_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExplainedLayer:
+    """A layer that a build needs, as it is explained."""
+
+    id: LayerId
+    kind: LayerKind
+    about: str
+    #: True if it is there already and will be used again.
+    there: bool
+    #: Commands that make it.
+    steps: tuple[tuple[str, ...], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Explanation:
+    """What a build does, before it does it."""
+
+    #: "Python 3.11.2 (the machine's)", "Node 24.19.0".
+    runtimes: tuple[str, ...]
+    #: How many packages come from hash-checked wheels, and go into a layer that all may share.
+    shared: int = 0
+    #: Packages that run code when they are installed, and so go into the project's own layer.
+    private: tuple[str, ...] = ()
+    layers: tuple[ExplainedLayer, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -185,6 +275,10 @@ class Build:
     #: Full hash of the commit that was fetched.
     commit: str = ""
     recognised: Recognised | None = None
+    #: What would be built and how, once that is known.
+    explanation: Explanation | None = None
+    #: True: it ends once it is known what would be built; there is no image.
+    explain: bool = False
     failure: Failure | None = None
     cancel_requested: bool = False
     created_ms: int

@@ -12,7 +12,7 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.version import InvalidVersion, Version
 
 from skep.kernel.errors import InvalidError
-from skep.product.images.model import BuildPlan, Install, Recognised, SourceListing
+from skep.product.images.model import Install, Recognised, SourceListing
 from skep.product.images.ports import Framework, Overrides
 from skep.product.sandboxes.model import LayerId
 
@@ -30,6 +30,23 @@ _SHOWN_FILES = 20
 _KEY_VERSION = 1
 #: A requirement that is a plain name with extras, versions and markers: nothing in it leads to another file.
 _PLAIN_REQUIREMENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*\s*(\[[^\]]*\])?\s*([<>=!~(;].*)?")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuildPlan:
+    """What a build will do: a value made by a pure function, compared exactly in tests."""
+
+    recognised: Recognised
+    #: Key of the environment's layer; None when there is nothing to install.
+    env_layer: LayerId | None
+    #: Key of the source's layer.
+    app_layer: LayerId
+    #: Commands that make the environment, in order, as argv.
+    steps: tuple[tuple[str, ...], ...]
+    #: Environment of these commands.
+    env: Mapping[str, str]
+    #: True if the project itself is installed: then its tree is sealed after the installing, which may write to it.
+    packaged: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,7 +149,7 @@ def _steps(install: Install, pyproject: Mapping[str, Any], *, packaged: bool) ->
     create = (UV, "venv", "--no-project", "--allow-existing", "--python", PYTHON, ENVIRONMENT)
     into = (UV, "pip", "install", "--python", ENVIRONMENT_PYTHON)
     match install:
-        case Install.NOTHING:
+        case Install.NOTHING | Install.NPM | Install.NPM_LOCK:
             return ()
         case Install.UV_LOCK:
             steps = (create, (UV, "sync", "--frozen", "--no-dev"))

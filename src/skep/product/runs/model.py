@@ -12,6 +12,7 @@ from skep.product.sandboxes.model import Exit, SandboxId
 
 RunId = NewType("RunId", str)
 AttemptId = NewType("AttemptId", str)
+QuestionId = NewType("QuestionId", str)
 
 
 class RunStatus(StrEnum):
@@ -71,6 +72,10 @@ class Attempt:
     created_ms: int
     #: When the command was started: the time limit counts from here.
     started_ms: int | None = None
+    #: Milliseconds that it has waited for a person, which the time limit does not count.
+    waited_ms: int = 0
+    #: Since when it waits for one.
+    waiting_since_ms: int | None = None
     ended_ms: int | None = None
 
 
@@ -120,6 +125,28 @@ class Run:
     created_ms: int
     started_ms: int | None = None
     ended_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """What a run asks a person; the answer is kept, so that another attempt which asks the same has it at once."""
+
+    id: QuestionId
+    run_id: RunId
+    project_id: str
+    #: What tells the questions of a run apart: given by the agent, or made from the text and how often it was asked.
+    key: str
+    text: str
+    #: Answers to choose from; () means any.
+    choices: tuple[str, ...] = ()
+    #: JSON Schema that an answer must fit; None means any JSON.
+    answer_schema: Mapping[str, Any] | None = None
+    asked_ms: int
+    #: Meaningless until `answered_ms` is set.
+    answer: Any = None
+    answered_ms: int | None = None
+    #: Who answered: the principal's name.
+    answered_by: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
