@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from skep.product.images.plan import ENVIRONMENT, PYTHON
+from skep.product.images.places import ENVIRONMENT, PYTHON
 
 DOOR_PORT = 80
 

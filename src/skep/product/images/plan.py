@@ -12,15 +12,13 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.version import InvalidVersion, Version
 
 from skep.kernel.errors import InvalidError
+from skep.product.images import steps
+from skep.product.images.base import Base
+from skep.product.images.locks import Lock
 from skep.product.images.model import Install, Recognised, SourceListing
+from skep.product.images.places import ENVIRONMENT, ENVIRONMENT_PYTHON, PYTHON, UV
 from skep.product.images.ports import Framework, Overrides
 from skep.product.sandboxes.model import LayerId
-
-APP = "/app"
-ENVIRONMENT = "/opt/env"
-UV = "/opt/skep/bin/uv"
-PYTHON = "/usr/bin/python3"
-ENVIRONMENT_PYTHON = f"{ENVIRONMENT}/bin/python"
 
 #: Files that the plan itself looks into, beside those of the frameworks.
 READS = ("pyproject.toml", "uv.lock", "uv.toml", "requirements.txt", ".python-version")
@@ -47,18 +45,6 @@ class BuildPlan:
     env: Mapping[str, str]
     #: True if the project itself is installed: then its tree is sealed after the installing, which may write to it.
     packaged: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Base:
-    """What a plan stands on."""
-
-    #: As the driver says it.
-    fingerprint: str
-    #: Version of the base's Python: "3.11.2".
-    python: str
-    #: Version of uv.
-    uv: str
 
 
 def recognise(listing: SourceListing, frameworks: Sequence[Framework], command: tuple[str, ...] = ()) -> Recognised:
@@ -109,6 +95,24 @@ def check_python(recognised: Recognised, base: Base) -> None:
             code="python_unavailable",
             hint="Widen requires-python, or use a machine whose Python fits.",
         )
+
+
+def plan_build(
+    listing: SourceListing, recognised: Recognised, lock: Lock | None, base: Base, project_id: str
+) -> steps.BuildPlan:
+    """Decide which layers the image has, how each is made, and under which keys they are kept.
+
+    Args:
+        listing: the source.
+        recognised: what a framework made of it.
+        lock: all that it depends on; None where `locks.lock_step` had nothing to find out.
+        base: what the sandbox stands on.
+        project_id: whose the source's and the private layer are; the others hold nothing of a project's.
+
+    Raises:
+        InvalidError: `project_invalid`, or `python_unavailable`, `node_unavailable`: no runtime here fits.
+    """
+    raise NotImplementedError
 
 
 def make_plan(

@@ -74,3 +74,5 @@ class LockStep:
     #: Absolute path of the file (pylock.toml, PEP 751) that the last command writes.
     answer: str
     reach: Reach
+    #: Version of the Python that the answer is for: "3.11.2".
+    python: str
