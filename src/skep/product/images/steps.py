@@ -76,3 +76,5 @@ class LockStep:
     reach: Reach
     #: Version of the Python that the answer is for: "3.11.2".
     python: str
+    #: Absolute path inside -> text: put in before the first command.
+    files: Mapping[str, str] = field(default_factory=dict[str, str])
