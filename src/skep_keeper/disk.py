@@ -119,11 +119,15 @@ class Disks:
             files.make_folder(nest.spool, 0o700)
             _mount_memory(nest.spool, min(reserve(spec), spec.memory_bytes // 8))
             spool = nest.spool
-        made = Disk(upper=f"{nest.disk}/up", work=f"{nest.disk}/wk", spool=spool)
+        made = Disk(upper=self.upper(nest), work=f"{nest.disk}/wk", spool=spool)
         for path, mode in ((made.upper, 0o755), (made.work, 0o700), (made.spool, 0o700)):
             files.make_folder(path, mode)
         os.chown(made.spool, supervisor, supervisor)
         return made
+
+    def upper(self, nest: Nest) -> str:
+        """Return where the overlay of a mounted disk keeps what was changed."""
+        return f"{nest.disk}/up"
 
     def spool(self, nest: Nest) -> str:
         """Return where a mounted disk's spool lies."""

@@ -1,7 +1,8 @@
 """Sealed layers: folders copied out of a sandbox, owned by root, never changed again.
 
 What is copied was made by hostile hands: no link is followed, nothing but folders, regular files and links is taken,
-no set-id bit comes along, and size, depth and number are bounded.
+no set-id bit comes along, and size, depth and number are bounded. Of a sandbox that stands on layers, it is enough to
+copy what it changed over them: then the marks of its overlay come along, which say what is gone.
 """
 
 import contextlib
@@ -11,7 +12,7 @@ import uuid
 from dataclasses import dataclass, field
 from typing import Final
 
-from skep_keeper import files, syscalls
+from skep_keeper import files, overlay, syscalls
 from skep_keeper.disk import MIN_FREE
 from skep_keeper.errors import KeeperError, NotFoundError
 
@@ -38,17 +39,20 @@ class Layers:
         """Tell whether a layer holds the folder *path* (as seen inside a sandbox)."""
         return os.path.isdir(f"{self._folder}/{layer_id}{path}")
 
-    def seal(self, root: str, paths: tuple[str, ...], layer_id: str, *, writable: bool, limit: int) -> int:
-        """Copy *paths* below the mounted *root* into a new layer; return its size in bytes.
+    def seal(
+        self, root: str, paths: tuple[str, ...], layer_id: str, *, writable: bool, limit: int, changes: bool = False
+    ) -> int:
+        """Copy *paths* below *root* into a new layer; return its size in bytes.
 
-        It is on disk, whole, before it has its name. One that exists is left as it is.
+        *root* is where a sandbox's root is mounted, or, with *changes*, the upper folder of its overlay. It is on disk,
+        whole, before it has its name. One that exists is left as it is.
         """
         target = f"{self._folder}/{layer_id}"
         if os.path.isdir(target):
             return tree_bytes(target)
         temporary = f"{self._folder}/.new-{uuid.uuid4().hex}"
         files.make_folder(temporary, 0o755)
-        copy = _Copy(folder=self._folder, writable=writable, left=limit)
+        copy = _Copy(folder=self._folder, writable=writable, changes=changes, left=limit)
         try:
             for path in paths:
                 copy.folder_at(root, temporary, path)
@@ -89,6 +93,8 @@ class _Copy:
     #: Where layers lie.
     folder: str
     writable: bool
+    #: An overlay's upper folder is copied, with its marks.
+    changes: bool
     #: Bytes that files may still have, holes included.
     left: int
     #: Bytes that were copied: a hole stays a hole.
@@ -98,7 +104,10 @@ class _Copy:
     linked: dict[tuple[int, int], str] = field(default_factory=dict[tuple[int, int], str])
 
     def folder_at(self, root: str, target: str, path: str) -> None:
-        """Copy the folder *path*, walking down from *root* part by part without following a link."""
+        """Copy the folder *path*, walking down from *root* part by part without following a link.
+
+        A sandbox that changed nothing below *path* has no such folder among its changes.
+        """
         with contextlib.ExitStack() as stack:
             source = os.open(root, _READ_FLAGS | os.O_DIRECTORY)
             stack.callback(os.close, source)
@@ -106,6 +115,8 @@ class _Copy:
                 try:
                     source = os.open(part, _READ_FLAGS | os.O_DIRECTORY, dir_fd=source)
                 except OSError as error:
+                    if self.changes and isinstance(error, FileNotFoundError):
+                        return
                     raise NotFoundError(f"there is no folder {path} in the sandbox") from error
                 stack.callback(os.close, source)
                 target = f"{target}/{part}"
@@ -120,6 +131,8 @@ class _Copy:
             if self.count > _MAX_FILES:
                 raise KeeperError("too_large", f"there are more than {_MAX_FILES} files")
             self._entry(source, name, f"{target}/{name}", depth)
+        if self.changes:
+            overlay.copy_marks(source, target)
         found = os.fstat(source)
         os.chmod(target, self._mode(found.st_mode | 0o555))
         os.utime(target, ns=(found.st_mtime_ns, found.st_mtime_ns))
@@ -138,6 +151,8 @@ class _Copy:
                 os.close(descriptor)
         elif stat.S_ISREG(found.st_mode):
             self._file(parent, name, target)
+        elif self.changes and overlay.is_removal(found):
+            overlay.mark_removed(target)
 
     def _file(self, parent: int, name: str, target: str) -> None:
         descriptor = os.open(name, _READ_FLAGS, dir_fd=parent)

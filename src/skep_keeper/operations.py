@@ -135,7 +135,9 @@ class Operations:
         return Answer(descriptor=self._sandboxes.spool(request.id, request.command, request.part))
 
     def _seal(self, request: v.Seal) -> Answer:
-        size = self._sandboxes.seal(request.id, request.paths, request.layer, writable=request.writable)
+        size = self._sandboxes.seal(
+            request.id, request.paths, request.layer, writable=request.writable, changes=request.changes
+        )
         return Answer(values={"size": size})
 
     def _drop_layer(self, request: v.DropLayer) -> Answer:

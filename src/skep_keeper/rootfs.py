@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from skep_keeper import files, syscalls
 from skep_keeper.bundle import AGENT_ID
 from skep_keeper.disk import Disk
+from skep_keeper.vocabulary import SEALABLE
 
 _ROOT_ID = 0
 
@@ -35,7 +36,7 @@ def owned(provided: Callable[[str], bool]) -> Iterator[Owned]:
     yield Owned("/var", _ROOT_ID, 0o755)
     yield Owned("/var/tmp", _ROOT_ID, 0o1777)  # noqa: S108
     # Where sources and environments are made when nobody has brought them.
-    for path in ("/app", "/opt/env"):
+    for path in SEALABLE:
         if not provided(path):
             yield Owned(path, AGENT_ID, 0o755)
 
@@ -49,9 +50,12 @@ def prepare(upper: str, folders: Iterator[Owned], first_id: int) -> None:
 
 
 def overlay_options(base: str, layers: list[str], disk: Disk) -> str:
-    """Return overlay's mount options; *layers* are the lowest first, the kernel wants the highest first."""
+    """Return overlay's mount options; *layers* are the lowest first, the kernel wants the highest first.
+
+    A folder may be renamed, also one of a layer; a file that is changed is there whole, so that it can be sealed.
+    """
     lower = ":".join([*reversed(layers), base])
-    return f"lowerdir={lower},upperdir={disk.upper},workdir={disk.work},redirect_dir=on"
+    return f"lowerdir={lower},upperdir={disk.upper},workdir={disk.work},redirect_dir=on,metacopy=off"
 
 
 def mount(target: str, base: str, layers: list[str], disk: Disk) -> None:

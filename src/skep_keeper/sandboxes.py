@@ -164,8 +164,13 @@ class Sandboxes:
             raise NotFoundError(f"nothing is kept of {command}")
         return descriptor
 
-    def seal(self, sandbox_id: str, paths: tuple[str, ...], layer_id: str, *, writable: bool) -> int:
-        """Copy folders out of a sandbox, whose processes but the supervisor are ended, into a layer."""
+    def seal(
+        self, sandbox_id: str, paths: tuple[str, ...], layer_id: str, *, writable: bool, changes: bool = False
+    ) -> int:
+        """Copy folders out of a sandbox, whose processes but the supervisor are ended, into a layer.
+
+        With *changes* only what it changed over the layers that it stands on.
+        """
         nest = self._places.sandbox(sandbox_id)
         with self._locks.hold(f"layer {layer_id}"), self._locks.hold(sandbox_id):
             found = self._require(sandbox_id)
@@ -173,7 +178,9 @@ class Sandboxes:
                 raise NotFoundError(f"{sandbox_id} has no files")
             started = self._started(nest)
             self._cgroups.kill(sandbox_id, spare=started.pid if started else None)
-            return self._layers.seal(nest.root, paths, layer_id, writable=writable, limit=found.spec.disk_bytes)
+            root = self._disks.upper(nest) if changes else nest.root
+            limit = found.spec.disk_bytes
+            return self._layers.seal(root, paths, layer_id, writable=writable, limit=limit, changes=changes)
 
     def drop_layer(self, layer_id: str) -> None:
         """Remove a layer that no sandbox uses."""

@@ -22,7 +22,7 @@ _SANDBOX_ID: Final = re.compile(r"[a-z]{3}_[0-9a-z]{26}")
 _LAYER_ID: Final = re.compile(r"[0-9a-f]{64}")
 _COMMAND_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
 #: The folders that can become a layer.
-SEALABLE: Final = ("/app", "/opt/env")
+SEALABLE: Final = ("/app", "/opt/env", "/opt/node", "/opt/python")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,6 +107,8 @@ class Seal:
     paths: tuple[str, ...]
     layer: str
     writable: bool
+    #: Only what the sandbox changed over its layers.
+    changes: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -294,6 +296,7 @@ def _seal(fields: _Fields) -> Seal:
         _unique("paths", paths),
         fields.text("layer", _LAYER_ID),
         fields.flag("writable"),
+        fields.flag("changes"),
     )
 
 

@@ -121,14 +121,15 @@ def test_the_highest_layer_is_named_first():
     made = disk.Disk(upper="/u", work="/w", spool="/s")
 
     assert overlay_options("/base", ["/low", "/high"], made) == (
-        "lowerdir=/high:/low:/base,upperdir=/u,workdir=/w,redirect_dir=on"
+        "lowerdir=/high:/low:/base,upperdir=/u,workdir=/w,redirect_dir=on,metacopy=off"
     )
 
 
 def test_folders_that_layers_bring_are_not_made():
-    """A sandbox gets its own /app and /opt/env only where no layer has one."""
-    assert {"/app", "/opt/env"} < {folder.path for folder in owned(lambda _: False)}
-    assert {"/app", "/opt/env"} & {folder.path for folder in owned(lambda _: True)} == set()
+    """A sandbox gets its own /app and /opt/env only where no layer has one; so do runtimes."""
+    made = {"/app", "/opt/env", "/opt/node", "/opt/python"}
+    assert made < {folder.path for folder in owned(lambda _: False)}
+    assert made & {folder.path for folder in owned(lambda _: True)} == set()
 
 
 @pytest.mark.parametrize("path", ["relative", "/a/../b", "/a,b", "/a:b", "/a b", "/a\\b", "/a\nb"])

@@ -5,6 +5,7 @@ import os
 import shutil
 import signal
 import socket
+import stat
 import subprocess
 from contextlib import suppress
 from pathlib import Path
@@ -79,7 +80,7 @@ def test_a_sandbox_that_does_not_exist(ask):
 
 
 SPOOL = {"command": "cmd", "part": "out"}
-SEAL = {"paths": ["/app"], "layer": "a" * 64, "writable": False}
+SEAL = {"paths": ["/app"], "layer": "a" * 64, "writable": False, "changes": False}
 
 
 @pytest.mark.parametrize("kept", ["intent.json", "config.json", "nothing"])
@@ -249,3 +250,10 @@ def test_disks_in_memory_where_there_is_no_loop_device(able):
         assert os.path.ismount(ask.folder(1) / "spool")
         ask("destroy", id=new_id(1))
         assert traces(ask) == []
+
+
+def test_nobody_but_the_keeper_comes_to_the_layers(ask):
+    """Files of a writable layer may be written by everybody, so no other user of the machine gets to them."""
+    ask.create(40)
+
+    assert stat.S_IMODE((ask.running.store_dir / "layers").stat().st_mode) == 0o700

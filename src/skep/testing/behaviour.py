@@ -30,6 +30,10 @@ except OSError:
 class Behaviour:
     """What a command does, in the order of the fields; a new one does nothing and exits with 0."""
 
+    #: Files and folders that it removes, with all below them.
+    remove: tuple[str, ...] = ()
+    #: Folders that it gives another path.
+    rename: Mapping[str, str] = field(default_factory=dict[str, str])
     #: Files that it writes: absolute path -> text.
     files: Mapping[str, str] = field(default_factory=dict[str, str])
     #: Symbolic links that it makes: absolute path -> target.
@@ -77,7 +81,7 @@ def read_script(argv: tuple[str, ...]) -> Behaviour:
     if len(argv) != 2 or argv[0] != SCRIPT:
         return Behaviour()
     values: dict[str, Any] = json.loads(argv[1])
-    for name in ("show", "show_env"):
+    for name in ("remove", "show", "show_env"):
         if name in values:
             values[name] = tuple(values[name])
     return Behaviour(**values)
@@ -87,7 +91,10 @@ def shell(behaviour: Behaviour) -> tuple[str, ...]:
     """Return an argv that behaves like this in a real sandbox; it cannot make the sandbox vanish."""
     if behaviour.start_error:
         return ("/no/such/program",)
-    lines: list[str] = []
+    lines = [f"rm -r {shlex.quote(path)}" for path in behaviour.remove]
+    # A shell's mv would copy where a folder cannot be renamed.
+    rename = "/usr/bin/python3 -c 'import os, sys; os.rename(*sys.argv[1:])'"
+    lines += [f"{rename} {shlex.quote(path)} {shlex.quote(to)}" for path, to in behaviour.rename.items()]
     for path, text in behaviour.files.items():
         quoted = shlex.quote(path)
         lines += [f'mkdir -p "$(dirname {quoted})"', f"printf %s {shlex.quote(text)} > {quoted}"]

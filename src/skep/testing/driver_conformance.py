@@ -20,9 +20,10 @@ from skep.product.sandboxes.model import CommandId, ExitReason, Stream
 from skep.testing.behaviour import FOREVER, Behaviour
 from skep.testing.driver_tools import MIB, ConformingDriver, NewSpec, refused, text, with_limits
 from skep.testing.file_conformance import FileConformance
+from skep.testing.layer_conformance import LayerConformance
 
 
-class DriverConformance(FileConformance):
+class DriverConformance(FileConformance, LayerConformance):
     """The suite: one test a promise of `sandboxes.ports`."""
 
     # ---- the sandbox itself

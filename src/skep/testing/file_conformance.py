@@ -1,17 +1,16 @@
-"""What every driver must do with files, doors and layers, as tests; part of `DriverConformance`."""
+"""What every driver must do with files and doors, as tests; part of `DriverConformance`."""
 
 import asyncio
 import dataclasses
 from collections.abc import AsyncIterator
 
 from skep.kernel.errors import ForbiddenError, InvalidError, NotFoundError, TooLargeError
-from skep.product.sandboxes.model import LayerId
 from skep.testing.behaviour import Behaviour
 from skep.testing.driver_tools import MIB, ConformingDriver, DriverTools, NewSpec, read, refused, with_limits
 
 
 class FileConformance(DriverTools):
-    """One test a promise of `Files`, `Doors` and `Sealing`."""
+    """One test a promise of `Files` and `Doors`."""
 
     async def test_files_go_in_and_come_out(self, driver: ConformingDriver, new_spec: NewSpec) -> None:
         """`put` makes folders, takes bytes and streams, and replaces what is there; `get` returns it."""
@@ -113,30 +112,3 @@ class FileConformance(DriverTools):
             exit_, stdout, _ = await self.run(driver, handle, self.command(Behaviour(listen_to=80)))
 
         assert (stdout, exit_.code) == ("welcome\n", 0)
-
-    async def test_a_layer_holds_what_was_sealed(self, driver: ConformingDriver, new_spec: NewSpec) -> None:
-        """Folders sealed in one sandbox are there in the next; sealing again changes nothing; it can be dropped."""
-        if not (await driver.capabilities()).sealing:
-            return
-        layer = LayerId("5eed" * 16)
-        maker = await driver.create(new_spec())
-        await self.run(
-            driver, maker, self.command(Behaviour(files={"/app/main.py": "print(1)\n", "/home/agent/not": "x"}))
-        )
-
-        size = await driver.seal(maker, ("/app",), layer, writable=True)
-        again = await driver.seal(maker, ("/app",), layer, writable=True)
-        user = await driver.create(dataclasses.replace(new_spec(), layers=(layer,)))
-
-        assert size == again >= 9
-        assert layer in await driver.layers()
-        assert await read(driver, user, "/app/main.py") == b"print(1)\n"
-        with refused(NotFoundError):
-            await read(driver, user, "/home/agent/not")
-        changed = self.command(Behaviour(files={"/app/main.py": "print(2)\n"}, show=("/app/main.py",)))
-        assert (await self.run(driver, user, changed))[1] == "print(2)\n"
-        await driver.destroy(user)
-        await driver.destroy(maker)
-        await driver.drop_layer(layer)
-        await driver.drop_layer(layer)
-        assert layer not in await driver.layers()

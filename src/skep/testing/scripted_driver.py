@@ -39,6 +39,8 @@ class ScriptedSandbox:
 
     spec: SandboxSpec
     files: ScriptedFiles
+    #: What its layers brought.
+    stands_on: ScriptedFiles
     commands: dict[CommandId, ScriptedCommand] = field(default_factory=dict[CommandId, ScriptedCommand])
     doors: dict[int, socket.socket] = field(default_factory=dict[int, socket.socket])
     alive: bool = True
@@ -98,12 +100,13 @@ class ScriptedDriver:
         """Make the sandbox, or find it."""
         self._note("create", spec.id)
         if spec.id not in self.sandboxes:
-            files = ScriptedFiles(limit=spec.limits.disk_bytes)
+            files, stands_on = (ScriptedFiles(limit=spec.limits.disk_bytes) for _ in range(2))
             for layer_id in spec.layers:
                 if layer_id not in self.sealed:
                     raise NotFoundError(f"there is no layer {layer_id}", code="layer_missing")
                 files.overlay(self.sealed[layer_id])
-            self.sandboxes[spec.id] = ScriptedSandbox(spec=spec, files=files)
+                stands_on.overlay(self.sealed[layer_id])
+            self.sandboxes[spec.id] = ScriptedSandbox(spec=spec, files=files, stands_on=stands_on)
         return Handle(version=1, driver=self.name, id=spec.id)
 
     async def exec(self, handle: Handle, command: Command) -> None:
@@ -115,6 +118,10 @@ class ScriptedDriver:
         made = ScriptedCommand(command, behaviour, self._clock, sandbox.spec.limits.output_bytes)
         sandbox.commands[command.id] = made
         if not behaviour.start_error:
+            for path in behaviour.remove:
+                sandbox.files.remove(path)
+            for path, to in behaviour.rename.items():
+                sandbox.files.rename(path, to)
             for path, text in behaviour.files.items():
                 sandbox.files.write(path, text.encode(), 0o644)
             for path, target in behaviour.links.items():
@@ -189,13 +196,16 @@ class ScriptedDriver:
 
     # ---- Sealing
 
-    async def seal(self, handle: Handle, paths: tuple[str, ...], layer_id: LayerId, *, writable: bool) -> int:
+    async def seal(
+        self, handle: Handle, paths: tuple[str, ...], layer_id: LayerId, *, writable: bool, changes: bool = False
+    ) -> int:
         """Copy folders into a layer, unless it is there."""
         sandbox = self._living("seal", handle)
         if any(command.exit is None for command in sandbox.commands.values()):
             raise ConflictError("a command still runs in the sandbox", code="sandbox_busy")
         if layer_id not in self.sealed:
-            self.sealed[layer_id] = sandbox.files.below(paths, writable=writable)
+            made = sandbox.files.changes(sandbox.stands_on) if changes else sandbox.files
+            self.sealed[layer_id] = made.below(paths, writable=writable)
         return self.sealed[layer_id].size
 
     async def layers(self) -> list[LayerId]:

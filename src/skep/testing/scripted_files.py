@@ -26,6 +26,8 @@ class ScriptedFiles:
     def __init__(self, *, limit: int) -> None:
         self._limit = limit
         self._nodes: dict[str, _Node] = {}
+        #: Of a layer that holds changes: what of the layers below is not there any more.
+        self._gone: frozenset[str] = frozenset()
 
     @property
     def size(self) -> int:
@@ -34,6 +36,8 @@ class ScriptedFiles:
 
     def overlay(self, layer: Self) -> None:
         """Lay a layer's files over these."""
+        for path in layer._gone:
+            self._nodes.pop(path, None)
         self._nodes.update(layer._nodes)
 
     def below(self, paths: tuple[str, ...], *, writable: bool) -> "ScriptedFiles":
@@ -42,7 +46,15 @@ class ScriptedFiles:
         for path, node in self._nodes.items():
             if any(path.startswith(folder + "/") for folder in paths):
                 layer._nodes[path] = _Node(node.content, node.mode | (0o666 if writable else 0), node.target)
+        layer._gone = self._gone
         return layer
+
+    def changes(self, before: Self) -> "ScriptedFiles":
+        """Return what differs from what was there *before*."""
+        changed = ScriptedFiles(limit=self._limit)
+        changed._nodes = {path: node for path, node in self._nodes.items() if before._nodes.get(path) != node}
+        changed._gone = frozenset(before._nodes.keys() - self._nodes.keys())
+        return changed
 
     def write(self, path: str, content: bytes, mode: int) -> None:
         """Write as a command would."""
@@ -51,6 +63,16 @@ class ScriptedFiles:
     def link(self, path: str, target: str) -> None:
         """Make a symbolic link."""
         self._nodes[path] = _Node(b"", 0o777, target)
+
+    def remove(self, path: str) -> None:
+        """Remove a file, or a folder and all below it."""
+        for found in [name for name in self._nodes if name == path or name.startswith(f"{path}/")]:
+            del self._nodes[found]
+
+    def rename(self, path: str, to: str) -> None:
+        """Give a folder another path."""
+        for found in [name for name in self._nodes if name.startswith(f"{path}/")]:
+            self._nodes[to + found.removeprefix(path)] = self._nodes.pop(found)
 
     def put(self, path: str, content: bytes, mode: int) -> None:
         """Write as the driver does for the agent's user: in place of what is there, its own folders only."""

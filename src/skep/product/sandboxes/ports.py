@@ -109,12 +109,15 @@ class Doors(Protocol):
 class Sealing(Protocol):
     """Extra: what a sandbox made becomes a read-only layer for others."""
 
-    async def seal(self, handle: Handle, paths: tuple[str, ...], layer_id: LayerId, *, writable: bool) -> int:
+    async def seal(
+        self, handle: Handle, paths: tuple[str, ...], layer_id: LayerId, *, writable: bool, changes: bool = False
+    ) -> int:
         """Copy the folders *paths* out of the sandbox into a new layer; return its size in bytes.
 
         All processes of the sandbox must be over. Only folders, regular files and links are taken, owned by
-        root, without set-id bits. *writable* layers can be changed by the agent, in its own copy. A layer that
-        exists already is left as it is.
+        root, without set-id bits. *writable* layers can be changed by the agent, in its own copy. With *changes* the
+        layer holds only what the sandbox changed over its own layers, removals included: laid over these it shows what
+        the sandbox saw. A layer that exists already is left as it is.
         """
         ...
 

@@ -170,11 +170,13 @@ class OciDriver:
         """Have the keeper open a socket inside the sandbox's network."""
         return await self._keeper.listen(handle.id, port)
 
-    async def seal(self, handle: Handle, paths: tuple[str, ...], layer_id: LayerId, *, writable: bool) -> int:
+    async def seal(
+        self, handle: Handle, paths: tuple[str, ...], layer_id: LayerId, *, writable: bool, changes: bool = False
+    ) -> int:
         """End the agent's processes, then have the keeper copy folders out."""
         with suppress(SupervisorGone):
             await self._client(handle).kill_all()
-        return await self._keeper.seal(handle.id, paths, layer_id, writable=writable)
+        return await self._keeper.seal(handle.id, paths, layer_id, writable=writable, changes=changes)
 
     async def layers(self) -> list[LayerId]:
         """List the sealed layers."""

@@ -86,10 +86,12 @@ class KeeperClient:
         """Return a descriptor of what was kept of a command: *part* is `out` or `exit`."""
         return await self._descriptor({"op": "spool", "id": sandbox_id, "command": command, "part": part})
 
-    async def seal(self, sandbox_id: SandboxId, paths: tuple[str, ...], layer_id: LayerId, *, writable: bool) -> int:
+    async def seal(
+        self, sandbox_id: SandboxId, paths: tuple[str, ...], layer_id: LayerId, *, writable: bool, changes: bool
+    ) -> int:
         """Copy folders out of a sandbox into a layer; return its size."""
-        request = {"op": "seal", "id": sandbox_id, "paths": list(paths), "layer": layer_id, "writable": writable}
-        return int((await self._object(request))["size"])
+        folders = {"paths": list(paths), "layer": layer_id, "writable": writable, "changes": changes}
+        return int((await self._object({"op": "seal", "id": sandbox_id, **folders}))["size"])
 
     async def layers(self) -> list[LayerId]:
         """List the sealed layers."""
