@@ -314,6 +314,26 @@ class AgentConformance:
         assert await db.read(lambda tx: stores.agents.by_name(tx, "prj_1", "bees")) == twin
         assert await db.read(lambda tx: stores.agents.get(tx, samples.AGENT.id)) == removed
 
+    async def test_an_owners_agents_and_their_runs(self, db: Database, stores: Stores) -> None:
+        """A title is taken among an owner's living agents; runs of removed ones are still the owner's."""
+        anns, bobs = (replace(samples.AGENT, id=AgentId(f"agt_{who}"), name=who, owner=who) for who in ("ann", "bob"))
+        for agent in (anns, bobs):
+            await db.write(lambda tx, agent=agent: stores.agents.insert(tx, agent))
+            run = replace(samples.RUN, id=RunId(f"run_{agent.name}"), agent_id=agent.id)
+            await db.write(lambda tx, run=run: stores.runs.insert(tx, run))
+        twin = replace(anns, id=AgentId("agt_twin"), name="twin")
+        await refused(db, "title_taken", lambda tx: stores.agents.insert(tx, twin))
+        await db.write(lambda tx: stores.agents.insert(tx, replace(twin, title="another")))
+
+        assert await db.read(lambda tx: stores.agents.owned(tx, "prj_1", "ann", anns.title)) == anns
+        assert await db.read(lambda tx: stores.agents.owned(tx, "prj_2", "ann", anns.title)) is None
+        listed = await db.read(lambda tx: stores.agents.all(tx, "prj_1", EVERYTHING, owner="ann"))
+        assert [agent.name for agent in listed.items] == ["twin", "ann"]
+        await db.write(lambda tx: stores.agents.save(tx, replace(anns, removed_ms=99)))
+        runs = await db.read(lambda tx: stores.runs.all(tx, "prj_1", None, EVERYTHING, owner="ann"))
+        assert [run.id for run in runs.items] == ["run_ann"]
+        assert (await db.read(lambda tx: stores.runs.all(tx, "prj_2", None, EVERYTHING, owner="ann"))).items == []
+
     async def test_living_agents_are_listed_newest_first(self, db: Database, stores: Stores) -> None:
         """A removed agent is in no list; text is looked for in name, title and id."""
         for n, (name, removed_ms) in enumerate((("ants", None), ("bees", None), ("wasps", 99))):

@@ -13,6 +13,12 @@ from skep.kernel.errors import ConflictError, InvalidError, SkepError, Unavailab
 #: Constraints with a meaning to callers: what PostgreSQL calls it, what SQLite says of it, code, message.
 _MEANINGS = (
     ("uq_agents_living_name", "agents.project_id, agents.name", "name_taken", "an agent of this name is there already"),
+    (
+        "uq_agents_owned_title",
+        "agents.project_id, agents.owner, agents.title",
+        "title_taken",
+        "an agent of this owner and title is there already",
+    ),
     ("uq_projects_name", "projects.name", "name_taken", "a project of this name is there already"),
 )
 _SQLITE_UNIQUE = re.compile(r"UNIQUE constraint failed: (.*)")

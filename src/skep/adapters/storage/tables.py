@@ -45,6 +45,7 @@ DEAD = "state = 'dead'"
 ENDED = "ended_ms IS NOT NULL"
 OPEN = "answered_ms IS NULL"
 POLLED = "poll_due_ms IS NOT NULL AND removed_ms IS NULL"
+OWNED = "owner <> '' AND removed_ms IS NULL"
 
 TEXT_TYPE = Text().with_variant(TEXT(collation="C"), "postgresql")
 
@@ -273,6 +274,8 @@ agents = _table(
     _partial("uq_agents_living_name", "project_id", "name", where="removed_ms IS NULL", unique=True),
     _partial("ix_agents_living", "project_id", "id", where="removed_ms IS NULL"),
     _partial("ix_agents_polled", "poll_due_ms", where=POLLED),
+    _partial("uq_agents_owned_title", "project_id", "owner", "title", where=OWNED, unique=True),
+    Index("ix_agents_owner", "project_id", "owner", "id"),
 )
 
 webhooks = _table(

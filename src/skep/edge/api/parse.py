@@ -38,7 +38,14 @@ def new_agent(body: CreateAgent) -> NewAgent:
         inputs_schema=body.inputs_schema,
         max_attempts=body.max_attempts,
     )
-    return NewAgent(source=source(body.source), name=body.name or "", title=body.title, kind=body.kind, config=config)
+    return NewAgent(
+        source=source(body.source),
+        name=body.name or "",
+        title=body.title,
+        owner=body.owner,
+        kind=body.kind,
+        config=config,
+    )
 
 
 def change(body: ChangeAgent) -> AgentChange:

@@ -20,6 +20,10 @@ Status = Annotated[
     Query(default_factory=list[str], max_length=20, description="Only items in this state; repeat it, or use commas."),
 ]
 Moment = Annotated[datetime | None, Query(description="RFC 3339; without an offset it is UTC.")]
+Owner = Annotated[
+    str | None,
+    Query(max_length=200, pattern=texts.ONE_LINE.pattern, description="Only what belongs to this owner's agents."),
+]
 Search = Annotated[
     str | None,
     Query(max_length=200, pattern=texts.ONE_LINE.pattern, description="Only items whose name or id has this text."),

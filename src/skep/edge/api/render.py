@@ -110,6 +110,7 @@ def agent(view: AgentView) -> agents.AgentView:
         project_id=view.agent.project_id,
         name=view.agent.name,
         title=view.agent.title,
+        owner=view.agent.owner,
         kind=view.agent.kind,
         status=view.status,
         source=source(view.agent.source),

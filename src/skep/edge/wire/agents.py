@@ -49,6 +49,8 @@ class CreateAgent(RequestBody):
     #: Left out means: taken from the source.
     name: Name | None = None
     title: Title = ""
+    #: For whom it is: free text, which grants nothing. An owner's agents have different titles.
+    owner: Title = ""
     kind: Kind = Kind.JOB
     source: SourceBody
     #: Over the command that is recognised.
@@ -131,6 +133,8 @@ class AgentView(ConfigView):
     project_id: str
     name: str
     title: str
+    #: Whom it was made for; "" for nobody.
+    owner: str = ""
     kind: Kind
     status: AgentStatus
     source: SourceView

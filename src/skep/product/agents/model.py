@@ -53,7 +53,7 @@ class Agent:
     #: `NAME_PATTERN`, unique among the project's agents that are not removed.
     name: str
     title: str
-    #: Whom a dialect made it for; free text, "" for nobody.
+    #: Whom it was made for; free text, "" for nobody. It says who, and grants nothing.
     owner: str = ""
     kind: Kind
     source: Source
@@ -117,6 +117,8 @@ class NewAgent:
     #: "" means: taken from the source, and made unique.
     name: str = ""
     title: str = ""
+    #: For whom; an owner's agents have different titles.
+    owner: str = ""
     kind: Kind = Kind.JOB
     config: AgentConfig = field(default_factory=AgentConfig)
 

@@ -13,7 +13,12 @@ class AgentStore(Protocol):
     """Rows of agents and versions."""
 
     def insert(self, tx: Tx, agent: Agent) -> None:
-        """Add an agent; `ConflictError(code="name_taken")` if a living agent of the project has the name."""
+        """Add an agent.
+
+        Raises:
+            ConflictError: `name_taken`: a living agent of the project has the name; `title_taken`: one of the same
+                owner, if there is an owner, has the title.
+        """
         ...
 
     def save(self, tx: Tx, agent: Agent) -> None:
@@ -28,8 +33,15 @@ class AgentStore(Protocol):
         """Return the living agent of this name."""
         ...
 
-    def all(self, tx: Tx, project_id: str, query: PageQuery) -> Page[Agent]:
-        """List the living agents of a project, newest first; `query.status` is derived and ignored here."""
+    def owned(self, tx: Tx, project_id: str, owner: str, title: str) -> Agent | None:
+        """Return the living agent that was made for *owner*, who is not "", under this title."""
+        ...
+
+    def all(self, tx: Tx, project_id: str, query: PageQuery, *, owner: str | None = None) -> Page[Agent]:
+        """List the living agents of a project, or of one owner in it, newest first.
+
+        `query.status` is derived and ignored here.
+        """
         ...
 
     def insert_version(self, tx: Tx, version: Version) -> None:

@@ -92,10 +92,20 @@ class AgentService:
         require(principal, Scope.READ)
         return await self._db.read(lambda tx: self._view(tx, self._find(tx, principal, id_or_name)))
 
-    async def all(self, principal: Principal, query: PageQuery) -> Page[AgentView]:
-        """List the project's agents, newest first; `query.status` holds words of `AgentStatus`."""
+    async def all(self, principal: Principal, query: PageQuery, *, owner: str | None = None) -> Page[AgentView]:
+        """List the project's agents, or one owner's, newest first; `query.status` holds words of `AgentStatus`."""
         require(principal, Scope.READ)
-        return await self._db.read(lambda tx: self._all(tx, principal, query))
+        return await self._db.read(lambda tx: self._all(tx, principal, query, owner))
+
+    async def owned(self, principal: Principal, owner: str, title: str) -> AgentView | None:
+        """Return the agent that was made for *owner* under this title."""
+        require(principal, Scope.READ)
+
+        def work(tx: Tx) -> AgentView | None:
+            agent = self._store.owned(tx, principal.project_id, owner, title)
+            return None if agent is None else self._view(tx, agent)
+
+        return await self._db.read(work)
 
     async def builds(self, principal: Principal, id_or_name: str, query: PageQuery) -> Page[Build]:
         """List the agent's builds, newest first."""
@@ -131,6 +141,7 @@ class AgentService:
             project_id=principal.project_id,
             name=new.name,
             title=new.title,
+            owner=new.owner,
             kind=new.kind,
             source=new.source,
             config=new.config,
@@ -265,11 +276,11 @@ class AgentService:
             listener.version_ready(tx, after, version)
         return after
 
-    def _all(self, tx: Tx, principal: Principal, query: PageQuery) -> Page[AgentView]:
+    def _all(self, tx: Tx, principal: Principal, query: PageQuery, owner: str | None) -> Page[AgentView]:
         found: list[AgentView] = []
         asked = replace(query, status=())
         for _ in range(_MAX_PAGES):
-            page = self._store.all(tx, principal.project_id, asked)
+            page = self._store.all(tx, principal.project_id, asked, owner=owner)
             for agent in page.items:
                 view = self._view(tx, agent)
                 if query.status and view.status not in query.status:

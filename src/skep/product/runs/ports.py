@@ -26,8 +26,10 @@ class RunStore(Protocol):
         """Return the run of this id."""
         ...
 
-    def all(self, tx: Tx, project_id: str, agent_id: str | None, query: PageQuery) -> Page[Run]:
-        """List runs of a project, or of one agent, newest first."""
+    def all(
+        self, tx: Tx, project_id: str, agent_id: str | None, query: PageQuery, *, owner: str | None = None
+    ) -> Page[Run]:
+        """List runs of a project, of one agent or of one owner's agents, newest first."""
         ...
 
     def awaiting_version(self, tx: Tx, agent_id: str) -> list[Run]:

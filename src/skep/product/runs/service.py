@@ -133,13 +133,15 @@ class RunService:
         require(principal, Scope.READ)
         return await self._db.read(lambda tx: self._find(tx, principal, run_id))
 
-    async def all(self, principal: Principal, query: PageQuery, *, agent: str | None = None) -> Page[Run]:
-        """List the runs of the project, or of one agent (id or name), newest first."""
+    async def all(
+        self, principal: Principal, query: PageQuery, *, agent: str | None = None, owner: str | None = None
+    ) -> Page[Run]:
+        """List the runs of the project, of one agent (id or name) or of one owner's agents, newest first."""
         require(principal, Scope.READ)
 
         def work(tx: Tx) -> Page[Run]:
             of = None if agent is None else find_agent(tx, self._agents, principal.project_id, agent).id
-            return self._store.all(tx, principal.project_id, of, query)
+            return self._store.all(tx, principal.project_id, of, query, owner=owner)
 
         return await self._db.read(work)
 

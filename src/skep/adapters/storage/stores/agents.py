@@ -1,9 +1,9 @@
 """Rows of agents and their versions."""
 
-from sqlalchemy import bindparam, delete, exists, func, select
+from sqlalchemy import bindparam, delete, exists, func, select, text
 
 from skep.adapters.storage.mapper import Mapper, on
-from skep.adapters.storage.tables import agents, runs, versions
+from skep.adapters.storage.tables import OWNED, agents, runs, versions
 from skep.kernel.database import Tx
 from skep.kernel.paging import Page, PageQuery
 from skep.product.agents.model import Agent, AgentId, Version, VersionId
@@ -17,6 +17,7 @@ class SqlAgentStore:
         self._versions = Mapper(versions, Version)
         self._living = agents.c.removed_ms.is_(None)
         self._by_name = self._agents.by("project_id", "name").where(self._living)
+        self._owned = self._agents.by("project_id", "owner", "title").where(text(OWNED))
         self._last_number = select(func.max(versions.c.number)).where(versions.c.agent_id == bindparam("agent_id"))
         current = exists().where(agents.c.id == versions.c.agent_id, agents.c.version_id == versions.c.id, self._living)
         ran = exists().where(runs.c.version_id == versions.c.id)
@@ -39,9 +40,15 @@ class SqlAgentStore:
         """Return the living agent of this name."""
         return self._agents.first(tx, self._by_name, {"project_id": project_id, "name": name})
 
-    def all(self, tx: Tx, project_id: str, query: PageQuery) -> Page[Agent]:
-        """List the living agents of a project, newest first; `query.status` is derived and ignored here."""
-        where = (agents.c.project_id == project_id, self._living)
+    def owned(self, tx: Tx, project_id: str, owner: str, title: str) -> Agent | None:
+        """Return the living agent that was made for *owner* under this title."""
+        return self._agents.first(tx, self._owned, {"project_id": project_id, "owner": owner, "title": title})
+
+    def all(self, tx: Tx, project_id: str, query: PageQuery, *, owner: str | None = None) -> Page[Agent]:
+        """List the living agents of a project, or of one owner in it, newest first; `query.status` is ignored here."""
+        where = [agents.c.project_id == project_id, self._living]
+        if owner is not None:
+            where.append(agents.c.owner == owner)
         return self._agents.page(tx, query, *where, newest_first=True, search=("id", "name", "title"))
 
     def insert_version(self, tx: Tx, version: Version) -> None:

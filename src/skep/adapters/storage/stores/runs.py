@@ -7,7 +7,7 @@ from sqlalchemy import BindParameter, bindparam, delete, func, insert, select, t
 from sqlalchemy.sql.dml import ReturningInsert
 
 from skep.adapters.storage.mapper import Mapper, dumps, on
-from skep.adapters.storage.tables import AWAITING, ENDED, UNFINISHED, artifacts, attempts, run_events, runs
+from skep.adapters.storage.tables import AWAITING, ENDED, UNFINISHED, agents, artifacts, attempts, run_events, runs
 from skep.kernel.database import Tx
 from skep.kernel.paging import Page, PageQuery
 from skep.product.blobs.model import BlobId, LogId, Released
@@ -66,11 +66,16 @@ class SqlRunStore:
         """Return the run of this id."""
         return self._runs.get(tx, run_id)
 
-    def all(self, tx: Tx, project_id: str, agent_id: str | None, query: PageQuery) -> Page[Run]:
-        """List runs of a project, or of one agent, newest first."""
+    def all(
+        self, tx: Tx, project_id: str, agent_id: str | None, query: PageQuery, *, owner: str | None = None
+    ) -> Page[Run]:
+        """List runs of a project, of one agent or of one owner's agents, newest first."""
         where = [runs.c.project_id == project_id]
         if agent_id is not None:
             where.append(runs.c.agent_id == agent_id)
+        if owner is not None:
+            owned = select(agents.c.id).where(agents.c.project_id == project_id, agents.c.owner == owner)
+            where.append(runs.c.agent_id.in_(owned))
         return self._runs.page(tx, query, *where, newest_first=True, status="status", search=("id", "agent_name"))
 
     def awaiting_version(self, tx: Tx, agent_id: str) -> list[Run]:

@@ -7,7 +7,7 @@ from fastapi import Body, Response
 from skep.edge.api import parse, render
 from skep.edge.api.auth import Operator, Reader
 from skep.edge.api.idempotency import Creating
-from skep.edge.api.query import paging
+from skep.edge.api.query import Owner, paging
 from skep.edge.api.routing import Uses, native
 from skep.edge.wire.agents import AgentView, BuildAgent, ChangeAgent, CreateAgent, VersionView
 from skep.edge.wire.builds import BuildView
@@ -21,10 +21,10 @@ router = native("agents")
 
 @router.get("/agents")
 async def list_agents(
-    caller: Reader, uses: Uses, query: Annotated[PageQuery, paging(AgentStatus)]
+    caller: Reader, uses: Uses, query: Annotated[PageQuery, paging(AgentStatus)], owner: Owner = None
 ) -> Listing[AgentView]:
-    """List the agents of the project, newest first."""
-    return render.listing(await uses.agents.all(caller, query), render.agent)
+    """List the agents of the project, or of one owner, newest first."""
+    return render.listing(await uses.agents.all(caller, query, owner=owner), render.agent)
 
 
 @router.post("/agents", status_code=201, response_model=AgentView)

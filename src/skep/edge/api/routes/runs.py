@@ -7,7 +7,7 @@ from fastapi import Query, Response
 from skep.edge.api import render
 from skep.edge.api.auth import Invoker, Reader
 from skep.edge.api.idempotency import Creating
-from skep.edge.api.query import paging
+from skep.edge.api.query import Owner, paging
 from skep.edge.api.routing import Uses, native
 from skep.edge.api.services import Services
 from skep.edge.wire.common import Listing
@@ -25,9 +25,10 @@ async def list_runs(
     uses: Uses,
     query: Annotated[PageQuery, paging(RunStatus)],
     agent_id: Annotated[str | None, Query(max_length=128, description="Only runs of this agent (id or name).")] = None,
+    owner: Owner = None,
 ) -> Listing[RunView]:
-    """List the runs of the project, or of one agent, newest first."""
-    return render.listing(await uses.runs.all(caller, query, agent=agent_id), render.run)
+    """List the runs of the project, of one agent, or of one owner's agents, newest first."""
+    return render.listing(await uses.runs.all(caller, query, agent=agent_id, owner=owner), render.run)
 
 
 @router.post("/runs", status_code=202, response_model=RunView)

@@ -84,6 +84,16 @@ def _add_columns() -> None:
     op.add_column("agents", _big("poll_due_ms", nullable=True))
     polled = sa.text("poll_due_ms IS NOT NULL AND removed_ms IS NULL")
     op.create_index("ix_agents_polled", "agents", ["poll_due_ms"], sqlite_where=polled, postgresql_where=polled)
+    owned = sa.text("owner <> '' AND removed_ms IS NULL")
+    op.create_index(
+        "uq_agents_owned_title",
+        "agents",
+        ["project_id", "owner", "title"],
+        unique=True,
+        sqlite_where=owned,
+        postgresql_where=owned,
+    )
+    op.create_index("ix_agents_owner", "agents", ["project_id", "owner", "id"])
     op.add_column("attempts", _big("waited_ms", default="0"))
     op.add_column("attempts", _big("waiting_since_ms", nullable=True))
 
