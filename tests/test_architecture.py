@@ -13,7 +13,8 @@ PRODUCT = SOURCE / "skep" / "product"
 
 PURE_FILES = sorted([*PRODUCT.glob("*/model.py"), *PRODUCT.glob("*/machine.py")])
 INPUT_OUTPUT = {"asyncio", "socket", "ssl", "subprocess", "threading", "time", "sqlalchemy", "aiohttp", "fastapi", "os"}
-STANDARD_ONLY = sorted([*(SOURCE / "skep_keeper").rglob("*.py"), *(SOURCE / "skep_supervisor").rglob("*.py")])
+ALONE = ("skep_guest", "skep_keeper", "skep_supervisor")
+STANDARD_ONLY = sorted(path for package in ALONE for path in (SOURCE / package).rglob("*.py"))
 
 
 def _imports(path: Path) -> Iterator[str]:
@@ -31,11 +32,11 @@ def test_models_and_machines_do_no_input_or_output(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", STANDARD_ONLY, ids=lambda p: str(p.relative_to(SOURCE)))
-def test_keeper_and_supervisor_use_only_the_standard_library(path: Path) -> None:
-    """The privileged and the sandboxed process depend on no package."""
+def test_those_who_stand_alone_use_only_the_standard_library(path: Path) -> None:
+    """The privileged and the sandboxed process depend on no package, and neither does what agents find."""
     import sys
 
-    own = {"skep_keeper", "skep_supervisor"}
+    own = set(ALONE)
     assert {name for name in _imports(path) if name not in sys.stdlib_module_names} <= own
 
 

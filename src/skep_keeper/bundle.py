@@ -16,6 +16,9 @@ AGENT_ID: Final = 1000
 PYTHON: Final = "/usr/bin/python3"
 SUPERVISOR: Final = "/opt/skep/supervisor"
 SPOOL: Final = "/opt/skep/spool"
+#: What agents may import and call.
+GUEST: Final = "/opt/skep/lib"
+ASK: Final = "/opt/skep/bin/skep-ask"
 UV: Final = "/opt/skep/bin/uv"
 
 _SHM: Final = "/dev/shm"  # noqa: S108  a path inside the sandbox

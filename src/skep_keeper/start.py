@@ -150,7 +150,8 @@ def run(options: Options) -> None:
 
 def _build_base(options: Options) -> str:
     folder = options.places.base
-    entries = base.plan(supervisor=options.supervisor or base.supervisor_folder(), ca_file=options.ca_file)
+    supervisor = options.supervisor or base.folder_of("skep_supervisor")
+    entries = base.plan(supervisor=supervisor, guest=base.folder_of("skep_guest"), ca_file=options.ca_file)
     built = base.build(entries, folder)
     base.drop_unused(folder, built, mounts.lower_folders(mounts.current(), folder))
     return built

@@ -39,12 +39,20 @@ def host(tmp_path):
     (tmp_path / "ca.pem").write_text("CERTIFICATES")
     (tmp_path / "supervisor").mkdir()
     (tmp_path / "supervisor/__main__.py").write_text("pass\n")
+    (tmp_path / "guest").mkdir()
+    for name in ("__init__.py", "skep.py", "skep.mjs", "skep-ask"):
+        (tmp_path / "guest" / name).write_text(f"# {name}\n")
     return tmp_path
 
 
 def plan(host):
     """Plan a base from *host*, by path."""
-    entries = base.plan(supervisor=str(host / "supervisor"), ca_file=str(host / "ca.pem"), etc=str(host / "etc"))
+    entries = base.plan(
+        supervisor=str(host / "supervisor"),
+        guest=str(host / "guest"),
+        ca_file=str(host / "ca.pem"),
+        etc=str(host / "etc"),
+    )
     return {entry.path: entry for entry in entries}
 
 
@@ -57,6 +65,19 @@ def test_only_what_is_named_and_public_comes_in(host):
     assert entries["etc/ssl/certs/ca-certificates.crt"].data == b"CERTIFICATES"
     assert b"agent:x:1000" in entries["etc/passwd"].data
     assert not [path for path, entry in entries.items() if "shadow" in path or (entry.data and b"secret" in entry.data)]
+
+
+def test_agents_find_what_they_may_import_and_call(host):
+    """Each file of the guest is a module of its own beside the others; the command can be executed."""
+    entries = plan(host)
+    (host / "base").mkdir()
+    built = base.build(tuple(entries.values()), str(host / "base"))
+
+    assert entries["opt/skep/lib/skep.py"].data == b"# skep.py\n"
+    assert entries["opt/skep/lib/skep.mjs"].data == b"# skep.mjs\n"
+    assert "opt/skep/lib/__init__.py" not in entries
+    assert os.access(f"{built}/opt/skep/bin/skep-ask", os.X_OK)
+    assert not os.access(f"{built}/opt/skep/lib/skep.py", os.X_OK)
 
 
 def test_a_base_is_named_by_what_is_in_it(host):

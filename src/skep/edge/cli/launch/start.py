@@ -102,7 +102,7 @@ def _text(value: Any) -> str:
 def code_paths() -> tuple[str, ...]:
     """List the folders that Python needs to run Skep: its own, the environment's, and the packages'."""
     found = [sys.prefix, sys.base_prefix]
-    for package in ("skep", "skep_keeper", "skep_supervisor"):
+    for package in ("skep", "skep_guest", "skep_keeper", "skep_supervisor"):
         spec = importlib.util.find_spec(package)
         found += [str(Path(folder).parent) for folder in (spec.submodule_search_locations or ())] if spec else []
     return tuple(dict.fromkeys(found))
