@@ -93,9 +93,9 @@ class User:
         self.post("/agents", {"name": name, "source": source, **config})
         return self.built(self.post(f"/agents/{name}/build")["id"])
 
-    def built(self, build_id: str) -> Any:
+    def built(self, build_id: str, timeout_s: float = _PATIENCE_S) -> Any:
         """Wait until a build is over, and return it."""
-        return self._ended(f"/builds/{build_id}")
+        return self._ended(f"/builds/{build_id}", timeout_s)
 
     def agent(self, name: str, program: str, **config: Any) -> str:
         """Make and build an agent of one file; return its name."""
