@@ -39,6 +39,9 @@ class Command:
         self._pid = 0
         self._pipes: dict[int, int] = {}
         self._timers: list[Timer] = []
+        #: When its time is up; cancelled while it is held.
+        self._limit: Timer | None = None
+        self._left_s = 0.0
         self._started = time.monotonic()
         self._status: int | None = None
         self._timed_out = False
@@ -97,7 +100,7 @@ class Command:
             self._loop.watch(fd, READ, self._reader(fd, stream))
         self._loop.watch(news[0], READ, lambda _events: self._heard(news[0]))
         if self.program.timeout_s is not None:
-            self._timers.append(self._loop.after(self.program.timeout_s, self._time_is_up))
+            self._run_for(self.program.timeout_s)
 
     def signal(self, number: int) -> None:
         """Signal all its processes; TERM is followed by KILL after the grace."""
@@ -109,6 +112,18 @@ class Command:
         privileges.send_signal(self.program.identity, -self._pid, number)
         if number == signals.SIGTERM:
             self._timers.append(self._loop.after(self.program.grace_s, self._kill))
+
+    def hold(self, *, held: bool) -> None:
+        """Let its time limit stand still, or go on with what was left of it."""
+        limit = self._limit
+        if limit is None or self._timed_out or self._status is not None:
+            return
+        if held and limit.call is not None:
+            self._left_s = max(0.0, limit.at - time.monotonic())
+            limit.cancel()
+        elif not held and limit.call is None:
+            self._timers.remove(limit)
+            self._run_for(self._left_s)
 
     def reaped(self, status: int) -> None:
         """Its first process is dead: what its other processes print is waited for, but not for long."""
@@ -155,6 +170,10 @@ class Command:
         self._loop.unwatch(fd)
         os.close(fd)
         del self._pipes[fd]
+
+    def _run_for(self, seconds: float) -> None:
+        self._limit = self._loop.after(seconds, self._time_is_up)
+        self._timers.append(self._limit)
 
     def _time_is_up(self) -> None:
         self._timed_out = True

@@ -19,6 +19,8 @@ Requests (`op`):
                                               `offset` on, as they come, cut anywhere; last {"state": STATE}
     wait   id                              -> {"state": STATE} when the command is over
     signal id number                       -> {} ; to all processes of the command; TERM is followed by KILL
+    hold   id held                         -> {} ; held: the time limit stands still; not held: it goes on with what
+                                              was left; again, or after the end, it changes nothing
     killall                                -> {} ; every process of the agent's users, none of the supervisor's
     put    path mode (payloads follow: frames {"more": true} ... {"more": false})  -> {"size": n}
     get    path limit                      -> frames with payload; last {"size": n}

@@ -49,6 +49,14 @@ def signal_number(request: dict[str, object]) -> int:
     return _whole(request.get("number"), 1, _MAX_SIGNAL, "number")
 
 
+def held(request: dict[str, object]) -> bool:
+    """Return the `held` of `hold`."""
+    value = request.get("held")
+    if isinstance(value, bool):
+        return value
+    raise BadRequestError("held")
+
+
 def check_file_request(request: dict[str, object]) -> None:
     """Check `put`, `get` or `list`."""
     path = _absolute(request.get("path"), "path")

@@ -169,6 +169,7 @@ class Server:
             "output": self._output,
             "wait": self._wait,
             "signal": self._signal,
+            "hold": self._hold,
             "killall": self._kill_all,
             "put": self._files,
             "get": self._files,
@@ -310,6 +311,16 @@ class Server:
             return
         if isinstance(found, Command):
             found.signal(number)
+        connection.answer()
+
+    def _hold(self, connection: Connection, request: dict[str, object]) -> None:
+        found = self._commands.find(requests.command_id(request))
+        held = requests.held(request)
+        if found is None:
+            connection.refuse("not_found", "there is no such command")
+            return
+        if isinstance(found, Command):
+            found.hold(held=held)
         connection.answer()
 
     def _kill_all(self, connection: Connection, _request: dict[str, object]) -> None:

@@ -146,6 +146,37 @@ class DriverConformance(FileConformance, LayerConformance):
         assert (exit_.reason, exit_.signal) == (ExitReason.TIMED_OUT, SIGTERM)
         assert 0.3 <= exit_.duration_s < 5
 
+    async def test_a_held_time_limit_stands_still(self, driver: ConformingDriver, new_spec: NewSpec) -> None:
+        """While a command is held its time does not pass; then what was left of it does. Saying so twice is once."""
+        handle = await driver.create(new_spec())
+        command = self.command(Behaviour(run_for_s=FOREVER), timeout_s=0.4)
+        witness = self.command(Behaviour(run_for_s=FOREVER), timeout_s=0.8)
+
+        await driver.exec(handle, command)
+        await driver.hold(handle, command.id, held=True)
+        await driver.hold(handle, command.id, held=True)
+        await driver.exec(handle, witness)
+        await self.pass_time(0.8)
+        await self.within(driver.wait(handle, witness.id))
+        waiting = asyncio.ensure_future(driver.wait(handle, command.id))
+        assert (await driver.inspect(handle)).alive
+        assert not waiting.done()
+
+        await driver.hold(handle, command.id, held=False)
+        await driver.hold(handle, command.id, held=False)
+        await self.pass_time(0.4)
+        exit_ = await self.within(waiting)
+        assert (exit_.reason, exit_.signal) == (ExitReason.TIMED_OUT, SIGTERM)
+        assert exit_.duration_s >= 0.8
+        await driver.hold(handle, command.id, held=True)
+
+    async def test_holding_needs_a_command(self, driver: ConformingDriver, new_spec: NewSpec) -> None:
+        """A command that was never started cannot be held."""
+        handle = await driver.create(new_spec())
+
+        with refused(NotFoundError):
+            await driver.hold(handle, CommandId("cmd_none"), held=True)
+
     async def test_who_ignores_term_is_killed(self, driver: ConformingDriver, new_spec: NewSpec) -> None:
         """TERM is followed by KILL after the command's grace, at the time limit and on `signal`."""
         handle = await driver.create(new_spec())

@@ -9,14 +9,14 @@ from typing import Protocol
 
 from skep.kernel.errors import SkepError
 from skep.product.sandboxes.model import Command, CommandId, Exit, Handle, OutputChunk, SandboxSpec, Stream
-from skep.product.sandboxes.ports import Doors, Driver, Files, Output, Sealing
+from skep.product.sandboxes.ports import Doors, Driver, Files, Holding, Output, Sealing
 from skep.testing.behaviour import Behaviour, shell
 
 MIB = 1 << 20
 _PATIENCE_S = 20.0
 
 
-class ConformingDriver(Driver, Output, Files, Doors, Sealing, Protocol):
+class ConformingDriver(Driver, Output, Holding, Files, Doors, Sealing, Protocol):
     """A driver with the extras that the suite looks at."""
 
     name: str

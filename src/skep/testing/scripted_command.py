@@ -28,6 +28,9 @@ class ScriptedCommand:
         self._changed = asyncio.Event()
         self._truncated = False
         self._timed_out = False
+        #: Since when its time limit stands still, and for how long it has done so before.
+        self._held_at: float | None = None
+        self._held_s = 0.0
         self._kill_at: float | None = None
         self._lost = False
         if behaviour.start_error:
@@ -50,7 +53,12 @@ class ScriptedCommand:
         passed = round(now - self._started, 6)
         if passed >= self.behaviour.run_for_s and self.behaviour.run_for_s < FOREVER:
             self._end_as_scripted()
-        elif limit is not None and passed >= limit and not self._timed_out:
+        elif (
+            limit is not None
+            and self._held_at is None
+            and round(passed - self._held_s, 6) >= limit
+            and not self._timed_out
+        ):
             self._timed_out = True
             self.signal(SIGTERM)
         if self.exit is None and self._kill_at is not None and round(now - self._kill_at, 6) >= 0:
@@ -65,6 +73,20 @@ class ScriptedCommand:
         else:
             reason = ExitReason.TIMED_OUT if self._timed_out else ExitReason.SIGNALED
             self.end(Exit(reason=reason, signal=number))
+
+    def hold(self, *, held: bool) -> None:
+        """Let its time limit stand still, or go on with what was left."""
+        now = self._clock.monotonic()
+        if held and self._held_at is None:
+            self._held_at = now
+        elif not held and self._held_at is not None:
+            self._held_s = round(self._held_s + now - self._held_at, 6)
+            self._held_at = None
+
+    @property
+    def held(self) -> bool:
+        """Tell whether its time limit stands still."""
+        return self._held_at is not None
 
     def end(self, how: Exit) -> None:
         """Be over."""

@@ -50,7 +50,7 @@ class ScriptedSandbox:
 
 
 class ScriptedDriver:
-    """Implements Driver, Output, Files, Doors, Sealing and Leftovers."""
+    """Implements Driver, Output, Holding, Files, Doors, Sealing and Leftovers."""
 
     name = "scripted"
 
@@ -155,6 +155,11 @@ class ScriptedDriver:
     async def signal(self, handle: Handle, command_id: CommandId, number: int) -> None:
         """Signal a command; one that is over is left alone."""
         self._command("signal", handle, command_id).signal(number)
+
+    async def hold(self, handle: Handle, command_id: CommandId, *, held: bool) -> None:
+        """Let a command's time limit stand still, or go on."""
+        self._living("hold", handle)
+        self._command("hold", handle, command_id).hold(held=held)
 
     async def destroy(self, handle: Handle) -> None:
         """Remove the sandbox, if it is there."""

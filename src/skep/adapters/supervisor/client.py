@@ -74,6 +74,10 @@ class SupervisorClient:
         """Signal all processes of a command; one that is over is left alone."""
         await self._ask({"op": "signal", "id": command_id, "number": number})
 
+    async def hold(self, command_id: CommandId, *, held: bool) -> None:
+        """Let a command's time limit stand still, or go on."""
+        await self._ask({"op": "hold", "id": command_id, "held": held})
+
     async def kill_all(self) -> None:
         """Kill every process in the sandbox but the supervisor's own."""
         await self._ask({"op": "killall"})

@@ -80,6 +80,15 @@ class Output(Protocol):
 
 
 @runtime_checkable
+class Holding(Protocol):
+    """Extra: a command's time limit stands still while it waits for somebody."""
+
+    async def hold(self, handle: Handle, command_id: CommandId, *, held: bool) -> None:
+        """Let the time limit stand still, or go on with what was left; a command that is over is left alone."""
+        ...
+
+
+@runtime_checkable
 class Files(Protocol):
     """Extra: files, read and written as the agent's user, so that its links lead it nowhere new."""
 

@@ -108,6 +108,11 @@ class OciDriver:
             async with self._reaching(handle):
                 await self._client(handle).signal(command_id, number)
 
+    async def hold(self, handle: Handle, command_id: CommandId, *, held: bool) -> None:
+        """Have the supervisor let a command's time limit stand still, or go on."""
+        async with self._reaching(handle):
+            await self._client(handle).hold(command_id, held=held)
+
     async def destroy(self, handle: Handle) -> None:
         """Have the keeper remove the sandbox."""
         await self._keeper.destroy(handle.id)
