@@ -12,6 +12,8 @@ from skep.product.images.model import (
     Image,
     ImageId,
     Install,
+    Layer,
+    LayerKind,
     Recognised,
     Upload,
     UploadId,
@@ -131,6 +133,17 @@ IMAGE = Image(
     commit="a" * 40,
     size=123_456_789_012,
     created_ms=21,
+)
+
+LAYER = Layer(
+    id=LayerId("e" * 64),
+    node_id=NODE.id,
+    kind=LayerKind.SOURCE,
+    project_id=PROJECT.id,
+    about="the source",
+    size=123_456_789_012,
+    created_ms=22,
+    used_ms=23,
 )
 
 CONFIG = AgentConfig(

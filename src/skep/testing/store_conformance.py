@@ -29,6 +29,7 @@ from skep.product.nodes.model import NodeId
 from skep.product.runs.model import AttemptId, AttemptPhase, RunId, RunStatus
 from skep.product.sandboxes.model import Phase, SandboxId
 from skep.testing import samples
+from skep.testing.layer_rows_conformance import LayerRowsConformance
 from skep.testing.retention_conformance import RetentionConformance
 
 T = TypeVar("T")
@@ -465,5 +466,7 @@ class RunConformance:
         )
 
 
-class StoreConformance(AccessConformance, PlaceConformance, AgentConformance, RunConformance, RetentionConformance):
+class StoreConformance(
+    AccessConformance, PlaceConformance, AgentConformance, RunConformance, LayerRowsConformance, RetentionConformance
+):
     """All of it."""

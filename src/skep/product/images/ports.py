@@ -11,6 +11,7 @@ from skep.product.images.model import (
     BuildId,
     Image,
     ImageId,
+    Layer,
     Recognised,
     SourceListing,
     Upload,
@@ -30,6 +31,7 @@ class Framework(Protocol):
     reads: tuple[str, ...]
     #: One sentence: what makes a source one of these; shown when nothing was recognised.
     looks_for: str
+    # A framework may also have `over: tuple[str, ...]`: names of more general ones that fit whenever it does.
 
     def recognise(self, listing: SourceListing) -> Recognised | None:
         """Return how the source is installed and started, or None if it is none of these.
@@ -46,6 +48,19 @@ class Overrides(Protocol):
 
     def override(self, listing: SourceListing, found: Recognised | None) -> Recognised | None:
         """Return *found* (None: nothing was recognised) with what the source says put over it.
+
+        Raises:
+            InvalidError: what the source says is wrong; the message says where.
+        """
+        ...
+
+
+@runtime_checkable
+class Chooses(Protocol):
+    """Extra of a framework: a source may say itself which one it is of."""
+
+    def chosen(self, listing: SourceListing) -> str:
+        """Return the name of the framework that the source asks for; "" if it does not say.
 
         Raises:
             InvalidError: what the source says is wrong; the message says where.
@@ -77,8 +92,40 @@ class Queue(Protocol):
         ...
 
 
-class ImageStore(Protocol):
-    """Rows of builds, images, uploads."""
+class LayerStore(Protocol):
+    """Rows of sealed layers, and of what was found out before they were made."""
+
+    def save_layer(self, tx: Tx, layer: Layer) -> None:
+        """Add a layer's row, or replace the one of its machine and id."""
+        ...
+
+    def layers(self, tx: Tx, node_id: str) -> list[Layer]:
+        """Return the rows of a machine, the one that was used longest ago first."""
+        ...
+
+    def use_layers(self, tx: Tx, node_id: str, ids: Collection[LayerId], *, now_ms: int) -> list[Layer]:
+        """Note that a build counts on those of *ids* that have a row; return these."""
+        ...
+
+    def forget_layers(self, tx: Tx, node_id: str, ids: Collection[LayerId]) -> None:
+        """Remove the rows of layers that are gone."""
+        ...
+
+    def lock(self, tx: Tx, project_id: str, key: str, *, now_ms: int) -> str | None:
+        """Return the text that a project keeps under *key*, and note its use; None if there is none."""
+        ...
+
+    def keep_lock(self, tx: Tx, project_id: str, key: str, text: str, *, now_ms: int) -> None:
+        """Keep *text* under *key*, in place of what was there."""
+        ...
+
+    def prune_locks(self, tx: Tx, *, before_ms: int, limit: int) -> int:
+        """Delete what was not used since *before_ms*, at most *limit*; return how many."""
+        ...
+
+
+class ImageStore(LayerStore, Protocol):
+    """Rows of builds, images, uploads; and of layers."""
 
     def insert_build(self, tx: Tx, build: Build) -> None:
         """Add a build."""

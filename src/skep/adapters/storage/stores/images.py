@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import BindParameter, ColumnElement, Select, bindparam, delete, exists, or_, select, text
 
 from skep.adapters.storage.mapper import Mapper, on
+from skep.adapters.storage.stores.layers import SqlLayerStore
 from skep.adapters.storage.tables import ENDED, agents, builds, images, uploads, versions
 from skep.kernel.database import Tx
 from skep.kernel.paging import Page, PageQuery
@@ -15,14 +16,15 @@ from skep.product.images.model import Build, BuildId, Image, ImageId, Upload, Up
 from skep.product.sandboxes.model import LayerId
 
 
-class SqlImageStore:
+class SqlImageStore(SqlLayerStore):
     """Implements `images.ports.ImageStore`."""
 
     def __init__(self) -> None:
+        super().__init__()
         self._builds = Mapper(builds, Build)
         self._images = Mapper(images, Image)
         self._uploads = Mapper(uploads, Upload)
-        self._layers = select(images.c.layers).distinct().where(images.c.node_id == bindparam("node_id"))
+        self._named_layers = select(images.c.layers).distinct().where(images.c.node_id == bindparam("node_id"))
         these: BindParameter[Any] = bindparam("ids", expanding=True)
         unused = (
             select(images.c.id)
@@ -76,7 +78,7 @@ class SqlImageStore:
 
     def layers_in_use(self, tx: Tx, node_id: str) -> set[LayerId]:
         """Return the layers that any image of the machine names."""
-        lists = on(tx).execute(self._layers, {"node_id": node_id}).scalars()
+        lists = on(tx).execute(self._named_layers, {"node_id": node_id}).scalars()
         return {LayerId(layer) for layers in lists for layer in json.loads(layers)}
 
     def insert_upload(self, tx: Tx, upload: Upload) -> None:
