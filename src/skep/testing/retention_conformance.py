@@ -12,7 +12,7 @@ from skep.kernel.paging import PageQuery
 from skep.product.agents.model import AgentId, VersionId
 from skep.product.blobs.model import BlobId, LogId, Released
 from skep.product.images.model import BuildId, BuildStatus, ImageId, UploadId, UploadSource
-from skep.product.runs.model import AttemptId, RunId, RunStatus
+from skep.product.runs.model import AttemptId, QuestionId, RunId, RunStatus
 from skep.testing import samples
 
 _OLD, _CUTOFF, _NEW = 100, 1_000, 2_000
@@ -34,6 +34,8 @@ class RetentionConformance:
             await db.write(lambda tx, attempt=attempt: runs.insert_attempt(tx, attempt))
             await db.write(lambda tx, run=run, made=artifact: runs.put_artifacts(tx, run.id, [made]))
             await db.write(lambda tx, run=run: runs.append_event(tx, run.id, 1, "run.queued", {}))
+            question = replace(samples.QUESTION, id=QuestionId(f"qst_{n}"), run_id=run.id)
+            await db.write(lambda tx, asked=question: stores.questions.insert(tx, asked))
 
         async def prune() -> Released:
             return await db.write(lambda tx: runs.prune(tx, before_ms=_CUTOFF, limit=1))
@@ -48,6 +50,7 @@ class RetentionConformance:
             assert len(await db.read(lambda tx, id_=run_id: runs.attempts(tx, id_))) == 1
             assert len(await db.read(lambda tx, id_=run_id: runs.artifacts(tx, id_))) == 1
             assert len(await db.read(lambda tx, id_=run_id: runs.events(tx, id_))) == 1
+            assert len(await db.read(lambda tx, id_=run_id: stores.questions.of_run(tx, id_))) == 1
         asked = ["log_0", "log_1", "log_3", "blb_0", "blb_1", "log_x"]
         assert await db.read(lambda tx: runs.named(tx, asked)) == {"log_1", "log_3", "blb_1"}
         assert await db.read(lambda tx: runs.named(tx, [])) == set()

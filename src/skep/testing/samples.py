@@ -19,7 +19,18 @@ from skep.product.images.model import (
     UploadId,
 )
 from skep.product.nodes.model import Node, NodeId
-from skep.product.runs.model import Artifact, Attempt, AttemptId, AttemptPhase, Run, RunId, RunStatus, Usage
+from skep.product.runs.model import (
+    Artifact,
+    Attempt,
+    AttemptId,
+    AttemptPhase,
+    Question,
+    QuestionId,
+    Run,
+    RunId,
+    RunStatus,
+    Usage,
+)
 from skep.product.sandboxes.model import (
     Exit,
     ExitReason,
@@ -214,7 +225,24 @@ ATTEMPT = Attempt(
     exit=Exit(reason=ExitReason.SIGNALED, signal=9, duration_s=1.5, truncated=True, message="killed"),
     created_ms=28,
     started_ms=29,
+    waited_ms=3,
+    waiting_since_ms=29,
     ended_ms=30,
+)
+
+QUESTION = Question(
+    id=QuestionId("qst_1"),
+    run_id=RUN.id,
+    project_id=PROJECT.id,
+    key="a key",
+    text="Go on?",
+    choices=("yes", "no"),
+    answer_schema={"enum": ["yes", "no"]},
+    asked_ms=29,
+    expires_ms=60,
+    answer={"said": ["\x00", None]},
+    answered_ms=30,
+    answered_by="ada",
 )
 
 ARTIFACT = Artifact(run_id=RUN.id, path="out/report.txt", blob_id=BlobId("blo_2"), size=5, sha256="9" * 64)

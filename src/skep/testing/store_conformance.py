@@ -26,7 +26,7 @@ from skep.product.images.model import (
     UploadSource,
 )
 from skep.product.nodes.model import NodeId
-from skep.product.runs.model import AttemptId, AttemptPhase, RunId, RunStatus
+from skep.product.runs.model import AttemptId, AttemptPhase, QuestionId, RunId, RunStatus
 from skep.product.sandboxes.model import Phase, SandboxId
 from skep.testing import samples
 from skep.testing.layer_rows_conformance import LayerRowsConformance
@@ -458,6 +458,30 @@ class RunConformance:
         for some in ([samples.ARTIFACT], artifacts[::-1]):
             await db.write(lambda tx, some=some: stores.runs.put_artifacts(tx, samples.RUN.id, some))
         assert await db.read(lambda tx: stores.runs.artifacts(tx, samples.RUN.id)) == artifacts
+
+    async def test_questions_are_found_by_run_and_key(self, db: Database, stores: Stores) -> None:
+        """A key is given once within a run; those without an answer are found for several runs at once."""
+        other = replace(samples.RUN, id=RunId("run_2"))
+        for run in (samples.RUN, other):
+            await db.write(lambda tx, run=run: stores.runs.insert(tx, run))
+        bare = replace(samples.QUESTION, id=QuestionId("qst_2"), key="b", answer_schema=None, answer=None)
+        bare = replace(bare, answered_ms=None, answered_by="", choices=())
+        theirs = replace(bare, id=QuestionId("qst_3"), run_id=other.id)
+        for question in (theirs, bare, samples.QUESTION):
+            await db.write(lambda tx, question=question: stores.questions.insert(tx, question))
+
+        assert await db.read(lambda tx: stores.questions.of_run(tx, samples.RUN.id)) == [samples.QUESTION, bare]
+        assert await db.read(lambda tx: stores.questions.by_key(tx, samples.RUN.id, "b")) == bare
+        assert await db.read(lambda tx: stores.questions.by_key(tx, other.id, "a key")) is None
+        runs = [samples.RUN.id, other.id]
+        assert await db.read(lambda tx: stores.questions.unanswered(tx, runs)) == [bare, theirs]
+        assert await db.read(lambda tx: stores.questions.unanswered(tx, [])) == []
+        twin = replace(bare, id=QuestionId("qst_4"))
+        await refused(db, "conflict", lambda tx: stores.questions.insert(tx, twin))
+        answered = replace(bare, answer=False, answered_ms=31)
+        await db.write(lambda tx: stores.questions.save(tx, answered))
+        assert await db.read(lambda tx: stores.questions.get(tx, bare.id)) == answered
+        assert await db.read(lambda tx: stores.questions.unanswered(tx, runs)) == [theirs]
 
     async def test_an_event_needs_its_run(self, db: Database, stores: Stores) -> None:
         """A row never points at nothing."""

@@ -368,6 +368,7 @@ questions = _table(
     _json("choices"),
     _json("answer_schema", nullable=True),
     _ms("asked_ms"),
+    _ms("expires_ms"),
     _json("answer", nullable=True),
     _ms("answered_ms", nullable=True),
     _text("answered_by"),

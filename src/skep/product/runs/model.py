@@ -142,11 +142,53 @@ class Question:
     #: JSON Schema that an answer must fit; None means any JSON.
     answer_schema: Mapping[str, Any] | None = None
     asked_ms: int
+    #: From here on nobody can answer any more, and the agent is told so.
+    expires_ms: int
     #: Meaningless until `answered_ms` is set.
     answer: Any = None
     answered_ms: int | None = None
     #: Who answered: the principal's name.
     answered_by: str = ""
+
+    def is_open(self, now_ms: int) -> bool:
+        """Tell whether somebody may still answer, as far as the question itself goes: its run may be over."""
+        return self.answered_ms is None and now_ms < self.expires_ms
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What an agent asks, checked."""
+
+    key: str
+    text: str
+    choices: tuple[str, ...] = ()
+    answer_schema: Mapping[str, Any] | None = None
+    #: How long the agent wants to wait; None means as long as the installation lets it.
+    timeout_s: float | None = None
+
+
+class NewsStatus(StrEnum):
+    """What an item of the inbox tells of."""
+
+    #: A run ended well.
+    FINISHED = "finished"
+    #: A run ended badly.
+    FAILED = "failed"
+    #: A run waits for an answer.
+    WAITING = "waiting"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class News:
+    """An item of the inbox: what a person may want to know of, or has to do."""
+
+    run_id: RunId
+    agent_name: str
+    status: NewsStatus
+    #: The question, the failure, or the result, shortened; untrusted.
+    text: str
+    question: Question | None = None
+    at_ms: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -207,6 +249,10 @@ class RunLimits:
     artifact_count: int = 1000
     #: Runs of one project that may be unfinished.
     max_unfinished: int = 10_000
+    #: The longest that a run waits for an answer.
+    ask_timeout_s: float = 7 * 86400.0
+    #: How long a run goes on waiting when nobody in its sandbox listens for the answer any more.
+    absence_s: float = 15.0
     #: Below this much free disk new runs are refused.
     min_free_bytes: int = 512 << 20
     #: First pause before something that is away is tried again; it doubles up to 5 s.

@@ -6,8 +6,8 @@ from typing import Protocol, runtime_checkable
 from skep.kernel.database import Tx
 from skep.kernel.paging import Page, PageQuery
 from skep.product.blobs.model import Released
-from skep.product.runs.model import Artifact, Attempt, AttemptId, Run, RunEvent, RunId
-from skep.product.sandboxes.ports import Driver, Files, Output
+from skep.product.runs.model import Artifact, Attempt, AttemptId, Question, QuestionId, Run, RunEvent, RunId
+from skep.product.sandboxes.ports import Doors, Driver, Files, Holding, Output
 from skep.product.work.model import Lease, NewWork
 
 
@@ -81,6 +81,34 @@ class RunStore(Protocol):
         ...
 
 
+class QuestionStore(Protocol):
+    """Rows of questions; they go with their run (`RunStore.prune`)."""
+
+    def insert(self, tx: Tx, question: Question) -> None:
+        """Add a question; its key is the only one of its run."""
+        ...
+
+    def save(self, tx: Tx, question: Question) -> None:
+        """Replace the question's row."""
+        ...
+
+    def get(self, tx: Tx, question_id: QuestionId) -> Question | None:
+        """Return the question of this id."""
+        ...
+
+    def by_key(self, tx: Tx, run_id: RunId, key: str) -> Question | None:
+        """Return the run's question of this key."""
+        ...
+
+    def of_run(self, tx: Tx, run_id: RunId) -> list[Question]:
+        """List a run's questions, oldest first."""
+        ...
+
+    def unanswered(self, tx: Tx, run_ids: Collection[RunId]) -> list[Question]:
+        """List the questions of some runs that have no answer, also those that have expired, oldest first."""
+        ...
+
+
 class Executor(Protocol):
     """Executes the runs of one kind of agent; registered per kind by `assembly`."""
 
@@ -118,5 +146,5 @@ class WorkQueue(Protocol):
         ...
 
 
-class JobDriver(Driver, Output, Files, Protocol):
+class JobDriver(Driver, Output, Holding, Files, Doors, Protocol):
     """A driver with the extras that a job needs."""

@@ -6,17 +6,20 @@ from dataclasses import dataclass
 from skep.adapters.storage.dialect import Dialect
 from skep.adapters.storage.stores.access import SqlAccessStore, SqlAuditStore, SqlIdempotencyStore
 from skep.adapters.storage.stores.agents import SqlAgentStore
+from skep.adapters.storage.stores.host_keys import SqlHostKeyStore
 from skep.adapters.storage.stores.images import SqlImageStore
 from skep.adapters.storage.stores.nodes import SqlNodeStore
+from skep.adapters.storage.stores.questions import SqlQuestionStore
 from skep.adapters.storage.stores.runs import SqlRunStore
 from skep.adapters.storage.stores.sandboxes import SqlSandboxStore
 from skep.adapters.storage.stores.secrets import SqlSecretStore
 from skep.adapters.storage.stores.work import SqlWorkStore
 from skep.product.access.ports import AccessStore, AuditStore, IdempotencyStore
 from skep.product.agents.ports import AgentStore
+from skep.product.images.keyring import HostKeyStore
 from skep.product.images.ports import ImageStore
 from skep.product.nodes.ports import NodeStore
-from skep.product.runs.ports import RunStore
+from skep.product.runs.ports import QuestionStore, RunStore
 from skep.product.sandboxes.ports import SandboxStore
 from skep.product.secrets.ports import SecretStore
 from skep.product.work.ports import WorkStore
@@ -33,8 +36,10 @@ class Stores:
     nodes: NodeStore
     sandboxes: SandboxStore
     images: ImageStore
+    host_keys: HostKeyStore
     agents: AgentStore
     runs: RunStore
+    questions: QuestionStore
     work: WorkStore
 
 
@@ -48,7 +53,9 @@ def make_stores(dialect: Dialect, now_ms: Callable[[], int]) -> Stores:
         nodes=SqlNodeStore(),
         sandboxes=SqlSandboxStore(),
         images=SqlImageStore(),
+        host_keys=SqlHostKeyStore(),
         agents=SqlAgentStore(),
         runs=SqlRunStore(),
+        questions=SqlQuestionStore(),
         work=SqlWorkStore(dialect, now_ms),
     )

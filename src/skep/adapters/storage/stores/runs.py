@@ -7,7 +7,17 @@ from sqlalchemy import BindParameter, bindparam, delete, func, insert, select, t
 from sqlalchemy.sql.dml import ReturningInsert
 
 from skep.adapters.storage.mapper import Mapper, dumps, on
-from skep.adapters.storage.tables import AWAITING, ENDED, UNFINISHED, agents, artifacts, attempts, run_events, runs
+from skep.adapters.storage.tables import (
+    AWAITING,
+    ENDED,
+    UNFINISHED,
+    agents,
+    artifacts,
+    attempts,
+    questions,
+    run_events,
+    runs,
+)
 from skep.kernel.database import Tx
 from skep.kernel.paging import Page, PageQuery
 from skep.product.blobs.model import BlobId, LogId, Released
@@ -46,7 +56,7 @@ class SqlRunStore:
         self._logs_of = select(attempts.c.log_id).where(attempts.c.run_id.in_(these))
         self._blobs_of = select(artifacts.c.blob_id).where(artifacts.c.run_id.in_(these))
         self._drop = (
-            *(delete(table).where(table.c.run_id.in_(these)) for table in (artifacts, run_events, attempts)),
+            *(delete(table).where(table.c.run_id.in_(these)) for table in (questions, artifacts, run_events, attempts)),
             delete(runs).where(runs.c.id.in_(these)),
         )
         self._named = (

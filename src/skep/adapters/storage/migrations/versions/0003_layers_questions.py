@@ -109,6 +109,7 @@ def _create_questions() -> None:
         _text("choices"),
         _text("answer_schema", nullable=True),
         _big("asked_ms"),
+        _big("expires_ms"),
         _text("answer", nullable=True),
         _big("answered_ms", nullable=True),
         _text("answered_by"),
