@@ -1,7 +1,8 @@
 """The proxy behind a sandbox's door: it reads where a connection is to go, asks the policy, and passes bytes on.
 
-A name is resolved once; each address is judged; a judged address is dialled. Nothing in here decides: that
-is `policy`'s. Nothing from a sandbox is buffered beyond the limits in `EgressLimits`.
+What is asked of the door itself is answered by its sites. A name is resolved once; each address is judged; a judged
+address is dialled. Nothing in here decides: that is `policy`'s. Nothing from a sandbox is buffered beyond the limits in
+`EgressLimits`.
 """
 
 import asyncio
@@ -14,11 +15,14 @@ from ipaddress import ip_address
 from skep.kernel.clock import Clock
 from skep.kernel.errors import InvalidError
 from skep.product.gateway import head as heads
+from skep.product.gateway import serving
 from skep.product.gateway.forward import Outgoing, RefusedError, forward
 from skep.product.gateway.model import ConnectionRecord, Policy, Refusal
 from skep.product.gateway.policy import decide, decide_address
 from skep.product.gateway.ports import Recorder, Resolver
 from skep.product.gateway.relay import Budget, LimitPassedError, Pair, tunnel
+from skep.product.gateway.serving import Sites
+from skep.product.gateway.site import BrokenOffError
 
 _LINGER_S = 1.0
 
@@ -52,16 +56,26 @@ class _Exchange:
     reason: str = ""
     refusal: Refusal | None = None
     over_limit: bool = False
+    #: Another request may follow on the connection.
+    goes_on: bool = False
 
 
 class EgressProxy:
-    """Serves CONNECT and plain absolute-form HTTP on the doors it is given; one per sandbox."""
+    """Serves CONNECT, plain absolute-form HTTP and its own sites on the doors it is given; one per sandbox."""
 
     def __init__(
-        self, policy: Policy, resolver: Resolver, recorder: Recorder, clock: Clock, limits: EgressLimits | None = None
+        self,
+        policy: Policy,
+        resolver: Resolver,
+        recorder: Recorder,
+        clock: Clock,
+        limits: EgressLimits | None = None,
+        *,
+        sites: Sites | None = None,
     ) -> None:
         #: May be replaced at any time; a connection is judged by the policy of the moment it is asked for.
         self.policy = policy
+        self._sites: Sites = dict(sites or {})
         self._resolver = resolver
         self._recorder = recorder
         self._clock = clock
@@ -69,9 +83,10 @@ class EgressProxy:
         self._tasks: set[asyncio.Task[None]] = set()
         self._total = Budget(self._limits.bytes_up, self._limits.bytes_down)
 
-    def renew(self, policy: Policy, *, bytes_down: int | None = None) -> None:
-        """Put another policy in force, with a fresh count of bytes."""
+    def renew(self, policy: Policy, *, bytes_down: int | None = None, sites: Sites | None = None) -> None:
+        """Put another policy and other sites in force, with a fresh count of bytes."""
         self.policy = policy
+        self._sites = dict(sites or {})
         self._total = Budget(self._limits.bytes_up, bytes_down)
 
     @asynccontextmanager
@@ -101,15 +116,29 @@ class EgressProxy:
             writer.close()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        again = await self._request(None, reader, writer)
+        while again:
+            try:
+                async with asyncio.timeout(self._limits.head_timeout_s):
+                    first = await reader.readexactly(1)
+            except (OSError, TimeoutError, EOFError):
+                return  # nothing was asked any more
+            again = await self._request(first, reader, writer)
+
+    async def _request(self, first: bytes | None, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+        """Serve one request, of which the byte *first* was read; tell whether another may follow."""
         started = self._clock.monotonic()
         exchange = _Exchange(budget=self._total.part())
         try:
-            await self._exchange(exchange, reader, writer)
+            await self._exchange(exchange, first or b"", (reader, writer))
         except RefusedError as refused:
             exchange.reason, exchange.refusal = refused.reason, refused.refusal
             await _answer(reader, writer, refused)
         except LimitPassedError as error:
             exchange.over_limit, exchange.reason = True, str(error)
+        except BrokenOffError as error:
+            exchange.reason = str(error)
+            writer.transport.abort()
         except (OSError, TimeoutError, EOFError, heads.BadHeadError) as error:
             exchange.reason = exchange.reason or f"broken off: {error or type(error).__name__}"
         finally:
@@ -127,32 +156,36 @@ class EgressProxy:
                     over_limit=exchange.over_limit,
                 )
             )
+        return exchange.goes_on
 
-    async def _exchange(self, exchange: _Exchange, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _exchange(self, exchange: _Exchange, first: bytes, client: Pair) -> None:
         if len(self._tasks) > self._limits.connections:
             said = f"more than {self._limits.connections} connections at once"
             raise RefusedError("503 Service Unavailable", said, refusal=Refusal.REQUEST)
-        head = await self._read_head(reader)
+        head = await self._read_head(client[0], first)
         if head.get(b"origin") is not None:
             raise RefusedError("403 Forbidden", "a web page may not use this proxy", refusal=Refusal.REQUEST)
         try:
+            own, path = heads.own_target(head), None
             if head.method == b"CONNECT":
                 exchange.host, exchange.port = heads.connect_target(head)
-                path = None
-            else:
+            elif own is None:
                 exchange.host, exchange.port, path = heads.absolute_target(head)
             framing = heads.request_framing(head)
         except (InvalidError, heads.BadHeadError) as error:
             raise _malformed(error.message) from error
+        if own is not None:
+            await self._answer_itself(exchange, head, own, client[1])
+            return
         upstream = await self._dial(exchange)
         try:
             if path is None:
-                writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
-                await tunnel((reader, writer), upstream, exchange.budget, self._limits.idle_timeout_s)
+                client[1].write(b"HTTP/1.1 200 Connection established\r\n\r\n")
+                await tunnel(client, upstream, exchange.budget, self._limits.idle_timeout_s)
             else:
                 request = heads.forwarded_request(head, exchange.host, exchange.port, path)
                 await forward(
-                    (reader, writer),
+                    client,
                     upstream,
                     Outgoing(method=head.method, head=request, framing=framing),
                     exchange.budget,
@@ -161,11 +194,26 @@ class EgressProxy:
         finally:
             upstream[1].transport.abort() if exchange.over_limit else upstream[1].close()
 
-    async def _read_head(self, reader: asyncio.StreamReader) -> heads.RequestHead:
+    async def _answer_itself(
+        self, exchange: _Exchange, head: heads.RequestHead, path: bytes, writer: asyncio.StreamWriter
+    ) -> None:
+        given = await serving.answer(head, path, self._sites)
+        exchange.host, exchange.port = given.host, given.port
+        exchange.allowed, exchange.reason, exchange.refusal = not given.reason, given.reason, given.refusal
+        try:
+            await serving.give(given, head, writer, exchange.budget.count_down, self._limits.idle_timeout_s)
+        except BaseException:
+            exchange.allowed = False
+            # Closed in good order, an answer without a length would look whole.
+            writer.transport.abort()
+            raise
+        exchange.goes_on = serving.goes_on(head, given)
+
+    async def _read_head(self, reader: asyncio.StreamReader, first: bytes) -> heads.RequestHead:
         try:
             async with asyncio.timeout(self._limits.head_timeout_s):
                 data = await reader.readuntil(b"\r\n\r\n")
-            return heads.parse_request(data)
+            return heads.parse_request(first + data)
         except asyncio.LimitOverrunError as error:
             raise RefusedError("431 Request Header Fields Too Large", "the request's head is too long") from error
         except TimeoutError as error:

@@ -21,6 +21,9 @@ _HOP = frozenset(
      b"trailer", b"upgrade", b"http2-settings"}
 )  # fmt: skip
 
+#: What a client in the sandbox may call the door, on its port 80.
+_OWN = frozenset({"127.0.0.1", "localhost"})
+
 Headers = tuple[tuple[bytes, bytes], ...]
 
 
@@ -38,6 +41,7 @@ class RequestHead:
     #: As it was sent: host:port for CONNECT, else an absolute URL.
     target: bytes
     headers: Headers
+    version: bytes = b"HTTP/1.1"
 
     def get(self, name: bytes) -> bytes | None:
         """Return the value of the header *name* (lower case), or None."""
@@ -71,12 +75,12 @@ def parse_request(data: bytes) -> RequestHead:
     parts = first.split(b" ")
     if len(parts) != 3 or parts[2] not in (b"HTTP/1.1", b"HTTP/1.0"):
         raise BadHeadError("The request line is not METHOD TARGET HTTP/1.1.")
-    method, target, _ = parts
+    method, target, version = parts
     if not _TOKEN.fullmatch(method) or not _TARGET.fullmatch(target):
         raise BadHeadError("The request line has odd characters.")
     if sum(name == b"host" for name, _ in headers) > 1:
         raise BadHeadError("There is more than one Host.")
-    return RequestHead(method=method, target=target, headers=headers)
+    return RequestHead(method=method, target=target, headers=headers, version=version)
 
 
 def parse_response(data: bytes) -> ResponseHead:
@@ -95,6 +99,23 @@ def parse_response(data: bytes) -> ResponseHead:
 def connect_target(head: RequestHead) -> tuple[str, int]:
     """Return host and port that a CONNECT asks for."""
     return split_target(head.target.decode("ascii"))
+
+
+def own_target(head: RequestHead) -> bytes | None:
+    """Return the path that is asked of the door itself; None: the request is to be passed on.
+
+    Raises:
+        BadHeadError: a fragment is not sent to a server.
+        InvalidError: the host is odd.
+    """
+    if head.method == b"CONNECT":
+        return None
+    if head.target.startswith(b"/"):
+        if b"#" in head.target:
+            raise BadHeadError("A fragment is not sent to a server.")
+        return head.target
+    host, port, path = absolute_target(head)
+    return path if port == 80 and host in _OWN else None
 
 
 def absolute_target(head: RequestHead) -> tuple[str, int, bytes]:

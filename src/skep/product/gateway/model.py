@@ -99,3 +99,13 @@ class LockedFile:
     url: str
     #: Lower-case hex.
     sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Digest:
+    """What a file holds."""
+
+    #: sha256 or sha512.
+    algorithm: str
+    #: Lower-case hex.
+    hex: str

@@ -1,0 +1,274 @@
+"""Files on their way to the sandboxes: each fetched once, however many wait for it, checked, and kept when it is right.
+
+The last piece of a file is held back until the whole is known to be what its digest says: nobody gets a whole file
+that is another one.
+"""
+
+import asyncio
+import hashlib
+import logging
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, suppress
+from typing import Protocol
+
+import aiohttp
+
+from skep.kernel.errors import SkepError
+from skep.product.gateway.door_paths import place_of
+from skep.product.gateway.model import Digest
+from skep.product.gateway.ports import Draft, PackageCache
+from skep.product.gateway.site import Answer, BrokenOffError
+from skep.product.gateway.upstream import Upstream, UpstreamError
+
+log = logging.getLogger(__name__)
+
+_PIECE = 256 * 1024
+#: A download that nobody waits for any more goes on for so long: uv looks into a wheel, leaves, and comes again.
+_ALONE_S = 30.0
+#: Of one file.
+_TIMEOUT_S = 3600.0
+_TRIES = 3
+_AT_ONCE = 64
+_BINARY = {"Content-Type": "application/octet-stream"}
+
+
+class _Running(Protocol):
+    """A digest that is being made (`hashlib`)."""
+
+    def update(self, data: bytes, /) -> None:
+        """Add *data*."""
+        ...
+
+
+async def checked(chunks: AsyncIterator[bytes], digest: Digest) -> AsyncGenerator[bytes]:
+    """Yield *chunks*, the last one only when all are what *digest* says.
+
+    Raises:
+        BrokenOffError: they are not.
+    """
+    running, held = hashlib.new(digest.algorithm), b""
+    async for chunk in chunks:
+        running.update(chunk)
+        if held:
+            yield held
+        held = chunk
+    if running.hexdigest() != digest.hex:
+        raise BrokenOffError(f"the file is not the one of {digest.algorithm} {digest.hex}")
+    yield held
+
+
+class _Download:
+    """One file that is being fetched; its readers follow it."""
+
+    def __init__(self, draft: Draft) -> None:
+        loop = asyncio.get_running_loop()
+        #: The length, or None if the index does not say it; fails if the file cannot be had.
+        self.begun: asyncio.Future[int | None] = loop.create_future()
+        # Nobody may be there any more to hear of a failure.
+        self.begun.add_done_callback(lambda done: done.cancelled() or done.exception())
+        self.task: asyncio.Task[None] | None = None
+        self._draft = draft
+        #: What was fetched, and how much of it may be read.
+        self._written = self._readable = 0
+        self._over = False
+        self._failure = ""
+        #: Those who read, and the one who writes.
+        self._holders = 1
+        self._alone: asyncio.TimerHandle | None = None
+        self._moved = asyncio.Event()
+
+    def join(self) -> None:
+        """Count one more who reads."""
+        self._holders += 1
+        if self._alone is not None:
+            self._alone.cancel()
+            self._alone = None
+
+    def leave(self) -> None:
+        """Count one less; the last one closes the file, and who writes for nobody ends after a while."""
+        self._holders -= 1
+        if self._holders == 0:
+            self._draft.close()
+        elif self._holders == 1 and not self._over and self.task is not None:
+            self._alone = asyncio.get_running_loop().call_later(_ALONE_S, self.task.cancel)
+
+    async def write(self, chunk: bytes) -> None:
+        """Append what was fetched; what came before it may be read now."""
+        await self._draft.write(chunk)
+        self._readable, self._written = self._written, self._written + len(chunk)
+        self._tell()
+
+    @property
+    def written(self) -> int:
+        """Return how much was fetched."""
+        return self._written
+
+    async def end(self, failure: str = "") -> None:
+        """End it: well, and then it is kept and can be read to its end, or for the reason of a *failure*."""
+        try:
+            if not failure:
+                await self._draft.keep()
+                self._readable = self._written
+        finally:
+            self._over, self._failure = True, failure
+            if self._alone is not None:
+                self._alone.cancel()
+            self._tell()
+
+    async def read(self) -> AsyncGenerator[bytes]:
+        """Yield the file from its beginning, as it comes; whoever joined leaves with it."""
+        try:
+            offset = 0
+            while True:
+                moved = self._moved
+                if offset < self._readable:
+                    data = await self._draft.read(offset, min(_PIECE, self._readable - offset))
+                    offset += len(data)
+                    yield data
+                elif self._over:
+                    break
+                else:
+                    await moved.wait()
+            if self._failure:
+                raise BrokenOffError(self._failure)
+        finally:
+            self.leave()
+
+    def _tell(self) -> None:
+        self._moved.set()
+        self._moved = asyncio.Event()
+
+
+class Downloads:
+    """Gives files out, from the cache or from where they lie."""
+
+    def __init__(self, upstream: Upstream, cache: PackageCache) -> None:
+        self._upstream = upstream
+        self._cache = cache
+        self._going: dict[Digest, _Download] = {}
+        self._places = asyncio.Semaphore(_AT_ONCE)
+
+    async def close(self) -> None:
+        """Give up what is on its way."""
+        tasks = [download.task for download in self._going.values() if download.task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def file(self, url: str, digest: Digest | None) -> Answer:
+        """Return the file at *url*; with a *digest* it is that file or none, wherever it comes from.
+
+        The body of what is returned is to be read, at least begun: it holds what has to be closed.
+
+        Raises:
+            UpstreamError: it cannot be had.
+            SkepError: the data folder cannot be used.
+        """
+        if digest is None:
+            return await self._passed_on(url, None)
+        if (kept := await self._cache.find(digest)) is not None:
+            return Answer(headers=_BINARY, body=self._kept(kept.chunks(), digest), length=kept.size)
+        if self._cache.limit_bytes == 0:
+            return await self._passed_on(url, digest)
+        download = self._going.get(digest)
+        if download is None:
+            draft = await self._cache.draft(digest)
+            if (download := self._going.get(digest)) is None:
+                download = self._begin(draft, url, digest)
+            else:
+                draft.close()
+        download.join()
+        try:
+            length = await asyncio.shield(download.begun)
+        except BaseException:
+            download.leave()
+            raise
+        return Answer(headers=_BINARY, body=download.read(), length=length)
+
+    async def _kept(self, chunks: AsyncGenerator[bytes], digest: Digest) -> AsyncGenerator[bytes]:
+        try:
+            async with aclosing(chunks), aclosing(checked(chunks, digest)) as good:
+                async for chunk in good:
+                    yield chunk
+        except BrokenOffError:
+            log.warning("a torn file of the package cache was removed", extra={"digest": digest.hex})
+            await self._cache.forget(digest)
+            raise
+
+    async def _passed_on(self, url: str, digest: Digest | None) -> Answer:
+        """Pass a file on without keeping it."""
+        opened = self._upstream.get(url)
+        response = await opened.__aenter__()
+
+        async def body() -> AsyncGenerator[bytes]:
+            try:
+                chunks = response.content.iter_chunked(_PIECE)
+                async for chunk in checked(chunks, digest) if digest is not None else chunks:
+                    yield chunk
+            except (aiohttp.ClientError, OSError, TimeoutError) as error:
+                raise BrokenOffError("the index broke the file off") from error
+            finally:
+                await opened.__aexit__(None, None, None)
+
+        return Answer(headers=_BINARY, body=body(), length=response.content_length)
+
+    def _begin(self, draft: Draft, url: str, digest: Digest) -> _Download:
+        download = self._going[digest] = _Download(draft)
+        download.task = asyncio.create_task(self._fetched(download, url, digest))
+        return download
+
+    async def _fetched(self, download: _Download, url: str, digest: Digest) -> None:
+        """Fetch the file to its end, whatever that is; nothing is raised."""
+        failure = "the download was given up"
+        try:
+            async with self._places, asyncio.timeout(_TIMEOUT_S):
+                failure = await self._fetch(download, url, digest)
+        except UpstreamError as error:
+            failure = error.reason
+            _fail(download, error)
+        except TimeoutError:
+            failure = f"the file did not come within {_TIMEOUT_S:.0f} s"
+        except SkepError as error:
+            failure = error.message
+            _fail(download, error)
+        finally:
+            self._going.pop(digest, None)
+            if not download.begun.done():
+                download.begun.set_exception(UpstreamError(502, failure, place_of(url)))
+            if failure:
+                await download.end(failure)
+            download.leave()
+
+    async def _fetch(self, download: _Download, url: str, digest: Digest) -> str:
+        """Fetch the file, again from where it broke off; return why it cannot be had, or ""."""
+        running = hashlib.new(digest.algorithm)
+        for _ in range(_TRIES):
+            with suppress(aiohttp.ClientError, OSError, asyncio.IncompleteReadError):
+                async with self._upstream.get(url) as response:
+                    if not download.begun.done():
+                        download.begun.set_result(response.content_length)
+                    await self._take(download, response, running)
+                if running.hexdigest() == digest.hex:
+                    await download.end()
+                    return ""
+                place = place_of(url)
+                log.warning("a file is not what its digest says", extra={"host": place.host, "path": place.path})
+                return f"{place.authority} gave another file than the one of {digest.algorithm} {digest.hex}"
+        return f"{place_of(url).authority} broke the file off {_TRIES} times"
+
+    async def _take(self, download: _Download, response: aiohttp.ClientResponse, running: _Running) -> None:
+        """Append the body; what an earlier try brought is skipped, the digest speaks of what was kept."""
+        skip, taken = download.written, 0
+        async for chunk in response.content.iter_chunked(_PIECE):
+            fresh = chunk[max(0, skip - taken) :]
+            taken += len(chunk)
+            if taken > self._cache.limit_bytes:
+                raise UpstreamError(502, "the file is larger than the whole package cache", place_of(str(response.url)))
+            if fresh:
+                running.update(fresh)
+                await download.write(fresh)
+
+
+def _fail(download: _Download, error: Exception) -> None:
+    if not download.begun.done():
+        download.begun.set_exception(error)

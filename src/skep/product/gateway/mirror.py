@@ -1,0 +1,170 @@
+"""The sites of package indexes: what a build asks of `/pypi/`, `/locked/` and `/npm/` is fetched for it.
+
+The sandbox names packages and files; which indexes are asked, as whom, and whether an address may be dialled is not its
+to say. A file lies under the digest that it has, never under one that somebody said.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from html import escape
+from urllib.parse import quote, unquote
+
+from skep.kernel.clock import Clock
+from skep.kernel.errors import InvalidError, SkepError
+from skep.kernel.indexes import Indexes
+from skep.product.gateway import npm, simple_index
+from skep.product.gateway.door_paths import parse_file_path, place_of
+from skep.product.gateway.downloads import Downloads
+from skep.product.gateway.model import Digest, LockedFile, Refusal
+from skep.product.gateway.pages import Pages
+from skep.product.gateway.ports import PackageCache, Site
+from skep.product.gateway.site import Answer, Asked, failure
+from skep.product.gateway.upstream import Upstream, UpstreamError
+
+_HEX = {"sha256": re.compile(r"[0-9a-f]{64}"), "sha512": re.compile(r"[0-9a-f]{128}")}
+_METADATA = ".metadata"
+
+
+class Mirrors:
+    """Makes the sites (`ports.Mirrors`); all that belongs to all builds is held here, once per process."""
+
+    def __init__(self, indexes: Indexes, upstream: Upstream, cache: PackageCache, clock: Clock) -> None:
+        self._indexes = indexes
+        self._upstream = upstream
+        self._downloads = Downloads(upstream, cache)
+        self._pages = Pages(upstream, clock)
+
+    async def close(self) -> None:
+        """End what goes on, and cut the connections."""
+        await self._downloads.close()
+        await self._upstream.close()
+
+    def python(self) -> Site:
+        """Return `/pypi/`: the operator's indexes of Python packages, and their files."""
+        return _Guarded(_Python(self._indexes.python, self._pages, self._downloads))
+
+    def locked(self, files: Sequence[LockedFile]) -> Site:
+        """Return `/locked/`: exactly *files*, each checked against its hash."""
+        return _Guarded(_Locked(files, self._downloads))
+
+    def npm(self) -> Site:
+        """Return `/npm/`: the operator's npm registry."""
+        return _Guarded(_Npm(self._indexes.npm, self._pages, self._downloads))
+
+
+class _Guarded:
+    """Turns what a site raises into what its client is told."""
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+
+    async def answer(self, asked: Asked) -> Answer:
+        """Answer; nothing that is expected is raised."""
+        try:
+            return await self._site.answer(asked)
+        except UpstreamError as error:
+            return error.answer
+        except InvalidError as error:
+            return failure(404, error.message.rstrip("."), refusal=Refusal.REQUEST)
+        except SkepError as error:
+            return failure(503, error.message.rstrip("."))
+
+
+class _Python:
+    """`/pypi/simple/NAME/` and `/pypi/files/...`."""
+
+    def __init__(self, indexes: Sequence[str], pages: Pages, downloads: Downloads) -> None:
+        self._indexes = tuple(indexes)
+        self._pages = pages
+        self._downloads = downloads
+
+    async def answer(self, asked: Asked) -> Answer:
+        """Answer a project's page or a file."""
+        part, _, rest = asked.path.partition("/")
+        if part == "files":
+            return await _file(asked, rest, "sha256", self._downloads)
+        name = rest.partition("?")[0].removesuffix("/")
+        if part != "simple" or not name or "/" in name:
+            raise InvalidError("There is simple/NAME/ and files/... here.")
+        return await self._project(simple_index.normalised(unquote(name)))
+
+    async def _project(self, name: str) -> Answer:
+        """Ask one index after the other; the first that knows the project is believed, and no other is asked.
+
+        An index that cannot be asked ends the search: what a later one says could be a stranger's.
+        """
+        for index in self._indexes:
+            try:
+                page = await self._pages.python(f"{index.rstrip('/')}/{name}/", name)
+            except UpstreamError as error:
+                if error.status != 404:
+                    raise
+                continue
+            return Answer(headers={"Content-Type": simple_index.JSON_TYPE}, body=page)
+        asked = ", ".join(place_of(index).authority for index in self._indexes)
+        # Not a failure to be told: resolvers look for packages that are not there.
+        return failure(404, f"no index knows a package {name}; asked: {asked}")
+
+
+class _Locked:
+    """`/locked/`: a page with links (PEP 503), and the files beside it."""
+
+    def __init__(self, files: Sequence[LockedFile], downloads: Downloads) -> None:
+        self._files: Mapping[str, LockedFile] = {file.filename: file for file in files}
+        self._downloads = downloads
+
+    async def answer(self, asked: Asked) -> Answer:
+        """Answer the page or a file."""
+        name = unquote(asked.path.partition("?")[0])
+        if not name:
+            return Answer(headers={"Content-Type": "text/html; charset=utf-8"}, body=self._page())
+        file = self._files.get(name)
+        if file is None or not _HEX["sha256"].fullmatch(file.sha256):
+            raise InvalidError(f"{name[:80]} is not locked")
+        return await _given(asked, file.url, Digest("sha256", file.sha256), self._downloads)
+
+    def _page(self) -> bytes:
+        links = (
+            f'<a href="{escape(quote(file.filename))}#sha256={escape(file.sha256)}">{escape(file.filename)}</a><br>\n'
+            for file in self._files.values()
+        )
+        return ("<!DOCTYPE html>\n<html><body>\n" + "".join(links) + "</body></html>\n").encode()
+
+
+class _Npm:
+    """`/npm/NAME`, `/npm/-/files/...`, and what a lock calls the registry's own: `/npm/NAME/-/FILE.tgz`."""
+
+    def __init__(self, registry: str, pages: Pages, downloads: Downloads) -> None:
+        self._registry = place_of(registry.rstrip("/") + "/")
+        self._pages = pages
+        self._downloads = downloads
+
+    async def answer(self, asked: Asked) -> Answer:
+        """Answer a package's document or a file."""
+        if asked.path.startswith("-/files/"):
+            return await _file(asked, asked.path.removeprefix("-/files/"), "sha512", self._downloads)
+        path = unquote(asked.path.partition("?")[0])
+        # A lock of this very registry holds its path already.
+        path = path.removeprefix(self._registry.path.lstrip("/"))
+        name, tarball = npm.wanted(path)
+        if tarball:
+            return await _given(asked, f"{self._registry.url}{name}/-/{quote(tarball)}", None, self._downloads)
+        short = npm.SHORT in asked.accept
+        page = await self._pages.npm(f"{self._registry.url}{name.replace('/', '%2f')}", asked.door, short=short)
+        return Answer(headers={"Content-Type": npm.SHORT if short else "application/json"}, body=page)
+
+
+async def _file(asked: Asked, rest: str, algorithm: str, downloads: Downloads) -> Answer:
+    digests, place = parse_file_path(rest)
+    file, _, metadata = digests.partition(".")
+    said = metadata if place.path.partition("?")[0].endswith(_METADATA) else file.replace("-", "")
+    if said and not _HEX[algorithm].fullmatch(said):
+        raise InvalidError(f"{said[:130]} is no {algorithm}")
+    return await _given(asked, place.url, Digest(algorithm, said) if said else None, downloads)
+
+
+async def _given(asked: Asked, url: str, digest: Digest | None, downloads: Downloads) -> Answer:
+    if asked.method == "HEAD":
+        # Only that it can be asked for; no ranges are offered, so nobody has to know its length.
+        return Answer(headers={"Content-Type": "application/octet-stream"}, length=None)
+    return await downloads.file(url, digest)

@@ -1,0 +1,77 @@
+"""Documents of an npm registry ("packuments"): the addresses of their files made the door's. Pure."""
+
+import base64
+import binascii
+import json
+import re
+from typing import Any
+
+from skep.kernel.errors import InvalidError
+from skep.product.gateway.door_paths import file_path, place_of
+
+#: The abbreviated form, which has all that an installation needs.
+SHORT = "application/vnd.npm.install-v1+json"
+
+_NAME = re.compile(r"(?:@[a-z0-9~][a-z0-9._~-]*/)?[a-zA-Z0-9_~][a-zA-Z0-9._~-]*")
+_MAX_NAME = 214
+_TARBALL = re.compile(r"[A-Za-z0-9@_~][A-Za-z0-9@._+~-]*\.tgz")
+
+
+def wanted(path: str) -> tuple[str, str]:
+    """Read `NAME` or `NAME/-/FILE.tgz`: return the name, and the file's or "".
+
+    Raises:
+        InvalidError: it is neither.
+    """
+    name, found, tarball = path.partition("/-/")
+    if len(name) > _MAX_NAME or not _NAME.fullmatch(name):
+        raise InvalidError("It is no name of an npm package.", code="package_name_invalid")
+    # A scope may stand before the file's name, too.
+    file = tarball.rpartition("/")[2]
+    if found and not (_TARBALL.fullmatch(file) and tarball in (file, f"{name.partition('/')[0]}/{file}")):
+        raise InvalidError("It is no file of an npm package.", code="package_name_invalid")
+    return name, tarball
+
+
+def rewritten(text: str, door: str) -> bytes:
+    """Return the document with each version's file at *door*, named by its SHA-512 if that is known.
+
+    Raises:
+        InvalidError: it is no such document.
+    """
+    try:
+        page = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise InvalidError("The registry's document is no JSON.", code="index_page_invalid") from error
+    versions = page.get("versions") if isinstance(page, dict) else None  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]
+    if not isinstance(versions, dict):
+        raise InvalidError("The registry's document lists no versions.", code="index_page_invalid")
+    for version in versions.values():  # pyright: ignore[reportUnknownVariableType]
+        dist = version.get("dist") if isinstance(version, dict) else None  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]
+        if isinstance(dist, dict):
+            _rewrite(dist, door)  # pyright: ignore[reportUnknownArgumentType]
+    return json.dumps(page, separators=(",", ":")).encode()
+
+
+def _rewrite(dist: dict[str, Any], door: str) -> None:
+    tarball = dist.get("tarball")
+    try:
+        place = place_of(tarball if isinstance(tarball, str) else "")
+    except InvalidError:
+        dist.pop("tarball", None)
+        return
+    dist["tarball"] = f"{door}/npm/-/files/{file_path(sha512(dist.get('integrity')), place)}"
+
+
+def sha512(integrity: object) -> str:
+    """Return the SHA-512 of a Subresource Integrity text in hex, "" if it has none."""
+    for part in integrity.split() if isinstance(integrity, str) else ():
+        algorithm, _, value = part.partition("?")[0].partition("-")
+        if algorithm == "sha512":
+            try:
+                digest = base64.b64decode(value, validate=True)
+            except (binascii.Error, ValueError):
+                continue
+            if len(digest) == 64:
+                return digest.hex()
+    return ""
