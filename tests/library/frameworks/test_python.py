@@ -124,6 +124,9 @@ def test_a_wrong_pyproject_is_said_to_be_wrong(text: str) -> None:
 def test_foreign_frameworks_are_loaded_along_the_same_path() -> None:
     """An entry point is asked in its order, and one that is no framework is refused."""
     point = EntryPoint("again", "skep.library.frameworks.python:PythonFramework", "skep.frameworks")
-    assert [framework.name for framework in load([point])] == ["skep.yaml", "python", "python"]
+    assert [framework.name for framework in load([point])] == [
+        *("skep.yaml", "crewai", "langgraph", "openai-agents", "swarm", "langchain"),
+        *("python", "python", "node", "dockerfile"),
+    ]
     with pytest.raises(TypeError, match="is no framework"):
         load([EntryPoint("x", "json:dumps", "skep.frameworks")])

@@ -11,7 +11,7 @@ from skep.library.frameworks import load
 from skep.library.frameworks.skep_yaml import SkepYaml
 from skep.product.agents.model import AgentLimits, Resources
 from skep.product.images.model import Install, Recognised, SourceListing
-from skep.product.images.plan import recognise
+from skep.product.images.recognising import recognise
 
 FULL = """\
 command: python -m "my bees" --fast
@@ -120,8 +120,8 @@ def test_an_input_may_be_called_type() -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("comand: x", "line 1, column 1: unknown key `comand`; expected one of command, inputs, env"),
-        ("env: {A: b}\nname: x", "line 2, column 1: unknown key `name`"),
+        ("comand: x", "line 1, column 1: unknown key `comand`; did you mean `command`?"),
+        ("env: {A: b}\nxyz: x", "line 2, column 1: unknown key `xyz`; expected one of name, framework, kind"),
         ("- a", "line 1, column 1: the file is a list; expected a mapping"),
         ("command: 7", "line 1, column 10: `command` is a number; expected a text; put it in quotes"),
         ("command: []", "line 1, column 10: `command` is empty"),

@@ -1,4 +1,4 @@
-"""YAML from strangers, as nodes that know where they stand: small, shallow, plain, without aliases, never objects.
+"""YAML from strangers, as nodes that know where they stand: small, shallow, plain, never objects.
 
 The text is composed with PyYAML's safe loader; nothing is constructed but texts, numbers, booleans and null.
 """
@@ -33,13 +33,14 @@ def wrong(node: yaml.Node, message: str) -> YamlError:
 class _Loader(yaml.SafeLoader):
     """Composes nodes; refuses what makes a short text large or deep."""
 
+    takes_aliases = False
     _depth = 0
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
         """Compose the next node, unless it is an alias or too deep."""
         event: Any = cast("Any", self).peek_event()
         mark: Any = event.start_mark
-        if isinstance(event, yaml.AliasEvent):
+        if isinstance(event, yaml.AliasEvent) and not self.takes_aliases:
             raise YamlError("aliases (`*name`) are not taken: write it out", mark.line + 1, mark.column + 1)
         if self._depth >= MAX_DEPTH:
             raise YamlError(f"nested more than {MAX_DEPTH} deep", mark.line + 1, mark.column + 1)
@@ -50,8 +51,10 @@ class _Loader(yaml.SafeLoader):
             self._depth -= 1
 
 
-def compose(text: str) -> yaml.Node | None:
+def compose(text: str, *, aliases: bool = False) -> yaml.Node | None:
     """Return the one document of *text*, or None if it is empty.
+
+    With *aliases* a node may be met at several places, and within itself: whoever walks it must not walk it twice.
 
     Raises:
         YamlError: it is no YAML, more than one document, too large, or holds an alias.
@@ -59,7 +62,9 @@ def compose(text: str) -> yaml.Node | None:
     if len(text) > MAX_CHARACTERS:
         raise YamlError(f"larger than {MAX_CHARACTERS} characters")
     try:
-        return cast("Any", _Loader(text)).get_single_node()
+        loader = _Loader(text)
+        loader.takes_aliases = aliases
+        return cast("Any", loader).get_single_node()
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         said = ", ".join(part for part in (error.context, error.problem) if part) or "this is no YAML"

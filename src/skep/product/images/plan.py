@@ -4,8 +4,8 @@ import hashlib
 import json
 import re
 import tomllib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, cast
 
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
@@ -17,13 +17,12 @@ from skep.product.images.base import Base
 from skep.product.images.locks import Lock
 from skep.product.images.model import Install, Recognised, SourceListing
 from skep.product.images.places import ENVIRONMENT, ENVIRONMENT_PYTHON, PYTHON, UV
-from skep.product.images.ports import Framework, Overrides
+from skep.product.images.recognising import recognise  # noqa: F401  # pyright: ignore[reportUnusedImport]
 from skep.product.sandboxes.model import LayerId
 
 #: Files that the plan itself looks into, beside those of the frameworks.
 READS = ("pyproject.toml", "uv.lock", "uv.toml", "requirements.txt", ".python-version")
 
-_SHOWN_FILES = 20
 #: Grows when the same key would have to mean another content.
 _KEY_VERSION = 1
 #: A requirement that is a plain name with extras, versions and markers: nothing in it leads to another file.
@@ -45,37 +44,6 @@ class BuildPlan:
     env: Mapping[str, str]
     #: True if the project itself is installed: then its tree is sealed after the installing, which may write to it.
     packaged: bool = False
-
-
-def recognise(listing: SourceListing, frameworks: Sequence[Framework], command: tuple[str, ...] = ()) -> Recognised:
-    """Ask each framework in turn; what the source says of itself goes over that, the owner's *command* over all.
-
-    Raises:
-        InvalidError: no framework knows it (`nothing_recognised`), or one knows it to be wrong.
-    """
-    answers = (framework.recognise(listing) for framework in frameworks)
-    found = next((answer for answer in answers if answer is not None), None)
-    if found is None and command:
-        install = Install.REQUIREMENTS if listing.files.get("requirements.txt", 0) else Install.NOTHING
-        found = Recognised(framework="command", evidence=(), command=command, install=install)
-    for framework in frameworks:
-        if isinstance(framework, Overrides):
-            found = framework.override(listing, found)
-    if found is None:
-        raise _nothing(listing, frameworks)
-    return replace(found, evidence=(*found.evidence, "command"), command=command) if command else found
-
-
-def _nothing(listing: SourceListing, frameworks: Sequence[Framework]) -> InvalidError:
-    looked_for = "; ".join(f"{framework.name}: {framework.looks_for}" for framework in frameworks)
-    names = sorted(listing.files, key=lambda path: (path.count("/"), path))
-    found_files = ", ".join(names[:_SHOWN_FILES]) or "none"
-    more = f" and {len(names) - _SHOWN_FILES} more" if len(names) > _SHOWN_FILES else ""
-    return InvalidError(
-        f"Nothing was recognised. Looked for: {looked_for}. Files found: {found_files}{more}.",
-        code="nothing_recognised",
-        hint="Set `path` if the agent is in a folder of the repository, or give a `command`.",
-    )
 
 
 def check_python(recognised: Recognised, base: Base) -> None:

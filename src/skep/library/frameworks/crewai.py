@@ -1,0 +1,112 @@
+"""Crews and flows of CrewAI (https://pypi.org/project/crewai/), as its own command lays them out.
+
+A crew has `src/*/config/agents.yaml` and `tasks.yaml`; `[tool.crewai]` of pyproject.toml tells one too, and a flow.
+`crewai run` starts the project's script by `uv run`, which must find everything as it was built.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from skep.library.frameworks import crew_files, pyproject, python
+from skep.library.frameworks.crew_files import CrewFile
+from skep.library.frameworks.documents import table
+from skep.library.frameworks.pyproject import Project
+from skep.product.images.model import Install, Recognised, SourceListing
+
+AGENTS = "src/*/config/agents.yaml"
+TASKS = "src/*/config/tasks.yaml"
+#: The inner `uv run` neither installs nor asks an index; nothing is sent to CrewAI's own servers.
+ENV: Mapping[str, str] = {
+    "UV_NO_SYNC": "1",
+    "UV_OFFLINE": "1",
+    "UV_PROJECT_ENVIRONMENT": python.ENVIRONMENT,
+    "CREWAI_DISABLE_TELEMETRY": "true",
+    "CREWAI_DISABLE_VERSION_CHECK": "true",
+    "CREWAI_TRACING_ENABLED": "false",
+    "OTEL_SDK_DISABLED": "true",
+}
+_COMMAND = ("crewai", "run")
+_PACKAGES = ("crewai", "crewai-tools")
+#: The script that `crewai run` starts, by the type of the project.
+_SCRIPTS = {"crew": "run_crew", "flow": "kickoff"}
+_MOST_NOTICES = 10
+
+
+class CrewAI:
+    """Recognises the two files of a crew below `src`, or `[tool.crewai]`."""
+
+    name = "crewai"
+    order = 100
+    over: tuple[str, ...] = ("python", "langchain")
+    reads: tuple[str, ...] = (*pyproject.READS, AGENTS, TASKS)
+    looks_for = "src/*/config/agents.yaml and tasks.yaml, or [tool.crewai] in pyproject.toml"
+
+    def recognise(self, listing: SourceListing) -> Recognised | None:
+        """Return how the crew is started and which inputs its files name, or None if it is none.
+
+        Raises:
+            InvalidError: `crew_invalid`: one of the files is wrong; `project_invalid`: pyproject.toml is.
+        """
+        folders = _folders(listing)
+        project = pyproject.read(listing)
+        tool = table(project.tool, "crewai")
+        depends = any(package in project.dependencies for package in _PACKAGES)
+        whole = [folder for folder, files in folders.items() if len(files) == 2]
+        if not (whole or tool or (folders and depends)):
+            return None
+        read = {path: crew_files.read(listing, path) for files in folders.values() for path in files}
+        keys = tuple(dict.fromkeys(key for file in read.values() for key in file.keys))
+        command, script = _command(listing, project, tool)
+        return Recognised(
+            framework=self.name,
+            evidence=(
+                *(("[tool.crewai] of pyproject.toml",) if tool else ()),
+                *read,
+                *script,
+                *python.other_files(project),
+            ),
+            command=command,
+            requires_python=project.requires_python,
+            install=project.install,
+            inputs_schema=_schema(keys) if keys else None,
+            env=ENV,
+            notices=tuple(_notices(folders, read, project, depends=depends))[:_MOST_NOTICES],
+        )
+
+
+def _folders(listing: SourceListing) -> dict[str, list[str]]:
+    """Return the folders that hold files of a crew, with the paths of those that are there."""
+    found: dict[str, list[str]] = {}
+    # Only what came with its text: the listing has as many texts as there is room for.
+    for path in listing.texts:
+        parts = path.split("/")
+        if len(parts) == 4 and parts[0] == "src" and parts[2] == "config" and parts[3] in ("agents.yaml", "tasks.yaml"):
+            found.setdefault("/".join(parts[:3]), []).append(path)
+    return {folder: sorted(files) for folder, files in sorted(found.items())}
+
+
+def _command(listing: SourceListing, project: Project, tool: Mapping[str, Any]) -> tuple[tuple[str, ...], list[str]]:
+    """Return `crewai run` where it has something to start, else what starts any Python project."""
+    kind = "flow" if tool.get("type") == "flow" else "crew"
+    if _SCRIPTS[kind] in project.scripts or isinstance(tool.get("definition"), str):
+        return _COMMAND, []
+    found = python.start(listing, project)
+    return (_COMMAND, []) if found is None else (found[0], [found[1]])
+
+
+def _schema(keys: tuple[str, ...]) -> dict[str, Any]:
+    return {"type": "object", "properties": {key: {"type": "string"} for key in keys}, "required": list(keys)}
+
+
+def _notices(
+    folders: Mapping[str, list[str]], read: Mapping[str, CrewFile], project: Project, *, depends: bool
+) -> Iterator[str]:
+    if not depends and project.install is not Install.UV_LOCK:
+        yield "nothing that the project depends on is called crewai: add it to [project.dependencies] of pyproject.toml"
+    for folder, files in folders.items():
+        agents, tasks = f"{folder}/agents.yaml", f"{folder}/tasks.yaml"
+        if len(files) == 2:
+            yield from crew_files.strangers(read[agents], read[tasks], tasks)
+        else:
+            yield f"{tasks if files == [agents] else agents} is missing beside {files[0]}"
+    yield from (words for file in read.values() for words in file.lacks)

@@ -1,0 +1,95 @@
+"""Node projects, TypeScript too: package.json says how they are started."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from skep.library.frameworks import package_json
+from skep.library.frameworks.package_json import FILE, Package
+from skep.product.images.model import Install, Language, Recognised, SourceListing
+
+#: Where a program starts that package.json does not name.
+ENTRIES = ("index.js", "index.mjs", "index.cjs", "index.ts", "index.mts", "src/index.ts", "src/index.js")
+_START = ("npm", "run", "--silent", "start")
+_BUILD = ("npm", "run", "build")
+_TYPESCRIPT = (".ts", ".mts", ".cts")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Start:
+    command: tuple[str, ...]
+    evidence: str
+    #: The program's file; "" if npm knows it.
+    file: str = ""
+
+
+class NodeFramework:
+    """Recognises package.json with something to start."""
+
+    name = "node"
+    order = 910
+    reads: tuple[str, ...] = package_json.READS
+    looks_for = f"a {FILE} with a script `start`, `bin` or `main`, or an index.js, index.ts or src/index.ts beside it"
+
+    def recognise(self, listing: SourceListing) -> Recognised | None:
+        """Return how the project is installed, made ready and started, or None if it is no Node project.
+
+        Raises:
+            InvalidError: `project_invalid`: package.json is wrong; `lock_unsupported`: the lock is another program's.
+        """
+        if FILE not in listing.files:
+            return None
+        package = package_json.read(listing)
+        found = _start(listing, package)
+        if found is None:
+            return None
+        return Recognised(
+            framework=self.name,
+            evidence=(found.evidence, *((package.lock,) if package.lock else ())),
+            command=found.command,
+            install=package.install,
+            language=Language.NODE,
+            requires_node=package.requires_node,
+            prepare=(_BUILD,) if _is_built(listing, package, found.file) else (),
+        )
+
+
+def installation(listing: SourceListing) -> tuple[Install, str]:
+    """Return how a Node project is installed, and the Node that it takes; nothing without a package.json.
+
+    Raises:
+        InvalidError: `project_invalid`, `lock_unsupported`.
+    """
+    if FILE not in listing.files:
+        return Install.NOTHING, ""
+    package = package_json.read(listing)
+    return package.install, package.requires_node
+
+
+def _start(listing: SourceListing, package: Package) -> _Start | None:
+    if "start" in package.scripts:
+        return _Start(command=_START, evidence=f"script start of {FILE}")
+    if package.entry and (file := _there(listing, package.entry)):
+        return _Start(command=("node", file), evidence=package.named_by, file=file)
+    if package.entry and "build" in package.scripts:
+        # It is not there yet: the build makes it.
+        return _Start(command=("node", package.entry), evidence=package.named_by, file=package.entry)
+    file = next((one for one in ENTRIES if one in listing.files), None)
+    return None if file is None else _Start(command=("node", file), evidence=f"{file} beside {FILE}", file=file)
+
+
+def _there(listing: SourceListing, entry: str) -> str | None:
+    """Return the file that Node finds for *entry*, which may lack its ending or be a folder."""
+    return next((one for one in (entry, f"{entry}.js", f"{entry}/index.js") if one in listing.files), None)
+
+
+def _is_built(listing: SourceListing, package: Package, file: str) -> bool:
+    """Tell whether the script `build` has to run before the start: for TypeScript, and for a file that it makes."""
+    if "build" not in package.scripts:
+        return False
+    signs: Sequence[bool] = (
+        "tsconfig.json" in listing.files,
+        "typescript" in package.dependencies,
+        file.endswith(_TYPESCRIPT),
+        bool(file) and file not in listing.files,
+    )
+    return any(signs)

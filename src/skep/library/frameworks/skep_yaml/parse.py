@@ -1,0 +1,37 @@
+"""The text of a `skep.yaml` becomes what it says."""
+
+from skep.kernel.errors import InvalidError
+from skep.library.frameworks import marked_yaml
+from skep.library.frameworks.marked_yaml import YamlError
+from skep.library.frameworks.skep_yaml.keys import KEYS
+from skep.library.frameworks.skep_yaml.said import Said, unknown
+
+FILE = "skep.yaml"
+_HINT = f"The keys are {', '.join(KEYS)}; see docs/skep-yaml.md."
+
+
+def parse(text: str) -> Said:
+    """Read the file's text.
+
+    Raises:
+        YamlError: it is wrong, at a place.
+    """
+    root = marked_yaml.compose(text)
+    said = Said()
+    if root is None:
+        return said
+    found = marked_yaml.members(root, "the file")
+    for name, (key, _) in found.items():
+        if name not in KEYS:
+            raise unknown(key, name, KEYS)
+    for name, (_, node) in found.items():
+        KEYS[name].read(said, node)
+    said.keys = tuple(found)
+    return said
+
+
+def invalid(error: YamlError) -> InvalidError:
+    """Return what the author of a wrong file is told."""
+    return InvalidError(
+        f"{FILE}, line {error.line}, column {error.column}: {error.message}.", code="skep_yaml_invalid", hint=_HINT
+    )

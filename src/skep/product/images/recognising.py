@@ -1,0 +1,86 @@
+"""What a source is: its frameworks are asked in turn, and what it says of itself goes over their answer. Pure."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+from skep.kernel.errors import InvalidError
+from skep.product.images.model import Install, Language, Recognised, SourceListing
+from skep.product.images.ports import Chooses, Framework, Overrides
+
+_SHOWN_FILES = 20
+_NODE_PROGRAMS = ("node", "npm", "npx")
+
+
+def recognise(listing: SourceListing, frameworks: Sequence[Framework], command: tuple[str, ...] = ()) -> Recognised:
+    """Ask each framework in turn; what the source says of itself goes over that, the owner's *command* over all.
+
+    The first that knows the source wins; a notice names the others that would have fitted as well.
+
+    Raises:
+        InvalidError: no framework knows it (`nothing_recognised`), or one knows it to be wrong.
+    """
+    chosen = next((name for one in frameworks if isinstance(one, Chooses) and (name := one.chosen(listing))), "")
+    asked = [one for one in frameworks if not chosen or one.name == chosen or isinstance(one, Overrides)]
+    found, winner = _first(listing, asked)
+    if found is not None and winner is not None and not chosen:
+        found = replace(found, notices=(*found.notices, *_others(listing, winner, frameworks)))
+    if found is None and command:
+        found = _by_command(listing, command)
+    for framework in frameworks:
+        if isinstance(framework, Overrides):
+            found = framework.override(listing, found)
+    if found is None:
+        raise _nothing(listing, frameworks)
+    return replace(found, evidence=(*found.evidence, "command"), command=command) if command else found
+
+
+def _first(listing: SourceListing, frameworks: Sequence[Framework]) -> tuple[Recognised | None, Framework | None]:
+    for framework in frameworks:
+        if (found := framework.recognise(listing)) is not None:
+            return found, framework
+    return None, None
+
+
+def _others(listing: SourceListing, winner: Framework, frameworks: Sequence[Framework]) -> Iterator[str]:
+    """Yield the notice that names the frameworks which would have fitted too, but for those that *winner* is one of."""
+    over: tuple[str, ...] = getattr(winner, "over", ())
+    rest = [one for one in frameworks[list(frameworks).index(winner) + 1 :] if one.name not in (winner.name, *over)]
+    # What is a special case of another of the rest says enough.
+    fitting = [one for one in rest if _fits(listing, one)]
+    covered = {name for one in fitting for name in getattr(one, "over", ())}
+    if names := [one.name for one in fitting if one.name not in covered]:
+        yield (
+            f"recognised as {winner.name}; {' and '.join(names)} would have fitted too: "
+            f"choose with `framework: {names[0]}` in skep.yaml"
+        )
+
+
+def _fits(listing: SourceListing, framework: Framework) -> bool:
+    try:
+        return framework.recognise(listing) is not None
+    except InvalidError:
+        return False
+
+
+def _by_command(listing: SourceListing, command: tuple[str, ...]) -> Recognised:
+    """Return what can be said of a source that is known by its owner's *command* only."""
+    if command[0] in _NODE_PROGRAMS:
+        locked = "package-lock.json" in listing.files
+        install = Install.NPM_LOCK if locked else Install.NPM if "package.json" in listing.files else Install.NOTHING
+        language = Language.NODE
+    else:
+        install = Install.REQUIREMENTS if listing.files.get("requirements.txt", 0) else Install.NOTHING
+        language = Language.PYTHON
+    return Recognised(framework="command", evidence=(), command=command, install=install, language=language)
+
+
+def _nothing(listing: SourceListing, frameworks: Sequence[Framework]) -> InvalidError:
+    looked_for = "; ".join(f"{framework.name}: {framework.looks_for}" for framework in frameworks)
+    names = sorted(listing.files, key=lambda path: (path.count("/"), path))
+    found_files = ", ".join(names[:_SHOWN_FILES]) or "none"
+    more = f" and {len(names) - _SHOWN_FILES} more" if len(names) > _SHOWN_FILES else ""
+    return InvalidError(
+        f"Nothing was recognised. Looked for: {looked_for}. Files found: {found_files}{more}.",
+        code="nothing_recognised",
+        hint="Set `path` if the agent is in a folder of the repository, or give a `command`.",
+    )
