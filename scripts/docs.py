@@ -15,7 +15,7 @@ from typing import Any
 import typer.main
 from pydantic_core import PydanticUndefined
 
-from skep.edge.api import reference
+from skep.edge import reference
 from skep.edge.cli import exits
 from skep.edge.cli.command import app
 from skep.kernel.settings import Settings

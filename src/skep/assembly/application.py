@@ -13,6 +13,7 @@ from skep.assembly.machine import keep_file
 from skep.assembly.nouns import Nouns, make_nouns
 from skep.edge.api.app import make_api
 from skep.edge.api.services import Figures, Services
+from skep.edge.dialects.spoken import speak
 from skep.kernel.events import Hub
 from skep.kernel.log import Redactor
 from skep.kernel.secret import Secret
@@ -39,9 +40,11 @@ async def make_application(settings: Settings, db: SqlDatabase, hub: Hub, redact
     base = await make_base(settings, db, hub, redactor)
     nouns = make_nouns(base)
     await nouns.access.first_token(partial(_write_token, settings.admin_token_file))
+    api = make_api(_services(base, nouns), settings, base.clock)
+    speak(api)
     return Application(
         settings=settings,
-        api=make_api(_services(base, nouns), settings, base.clock),
+        api=api,
         loops=make_loops(base, nouns),
         end=partial(make_end, nouns),
     )
@@ -57,6 +60,7 @@ def _services(base: Base, nouns: Nouns) -> Services:
         access=nouns.access,
         secrets=nouns.secrets,
         agents=nouns.agents,
+        keyring=nouns.keyring,
         images=nouns.images,
         runs=nouns.runs,
         doctor=nouns.doctor,

@@ -21,6 +21,7 @@ from skep.assembly import machine
 from skep.assembly.application import Application, make_application
 from skep.assembly.database import opened
 from skep.edge.api.waiting import Waiting
+from skep.edge.dialects.spoken import worded
 from skep.kernel import log as logs
 from skep.kernel.errors import SkepError, UnavailableError
 from skep.kernel.events import Hub
@@ -86,7 +87,7 @@ async def _live(app: Application, listening: socket.socket) -> None:
 @asynccontextmanager
 async def _waiting(settings: Settings, listening: socket.socket) -> AsyncGenerator[None]:
     """Answer on *listening* that the database is awaited; who comes at the end of it waits in the socket's queue."""
-    server = _Serving(_config(settings, Waiting()))
+    server = _Serving(_config(settings, worded(Waiting())))
     serving = asyncio.create_task(server.serve(sockets=[listening.dup()]))
     try:
         yield

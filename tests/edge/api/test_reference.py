@@ -7,14 +7,14 @@ import pytest
 
 from skep.edge.api.app import all_routes
 from skep.edge.api.openapi import operations
-from skep.edge.api.reference import files
+from skep.edge.reference import files
 
 DOCS = Path(__file__).parents[3] / "docs" / "api"
 
 
 @pytest.mark.parametrize("name", sorted(files()))
 def test_the_generated_files_are_up_to_date(name):
-    """If this fails: python -m skep.edge.api.reference docs/api."""
+    """If this fails: python -m skep.edge.reference docs/api."""
     assert (DOCS / name).read_text() == files()[name]
 
 

@@ -2,15 +2,15 @@
 
 import asyncio
 import json
-from dataclasses import replace
 from urllib.parse import quote
 
 import pytest
+from by_hand import Worker
 from yarl import URL
 
-from skep.product.blobs.model import BlobId, LogId
+from skep.product.blobs.model import BlobId
 from skep.product.images.model import Failure
-from skep.product.runs.model import Artifact, Attempt, AttemptId, AttemptPhase, RunId, RunStatus
+from skep.product.runs.model import Artifact, RunId, RunStatus
 from skep.product.runs.plan import parse_result
 from skep.testing.wait import until
 
@@ -25,47 +25,6 @@ async def run(admin):
     started = await admin("POST", "runs", json={"agent_id": "bee", "inputs": {"topic": "bees"}})
     assert started.status == 202, started.text
     return RunId(started.json["id"])
-
-
-class Worker:
-    """Does to a run what an executor does: attempts, output, events, the end."""
-
-    def __init__(self, db, stores, logs, blobs, hub):
-        self.db, self.stores, self.logs, self.blobs, self.hub = db, stores, logs, blobs, hub
-
-    async def attempt(self, run_id, number):
-        """Begin an attempt."""
-        attempt = Attempt(
-            id=AttemptId(f"att_{number}"),
-            run_id=run_id,
-            number=number,
-            phase=AttemptPhase.STARTED,
-            sandbox_id=f"sbx_{number}",
-            log_id=LogId(f"log_0000000000000000000000000{number}"),
-            node_id="nod",
-            created_ms=0,
-        )
-
-        def work(tx):
-            self.stores.runs.insert_attempt(tx, attempt)
-            run = self.stores.runs.get(tx, run_id)
-            self.stores.runs.save(tx, replace(run, status=RunStatus.RUNNING, attempts=number))
-            self.stores.runs.append_event(tx, run_id, 0, "attempt.started", {"attempt": number})
-
-        await self.db.write(work)
-        self.hub.notify(f"run:{run_id}")
-        return attempt.log_id
-
-    async def end(self, run_id, status=RunStatus.SUCCEEDED, **changes):
-        """Bring the run to its end."""
-
-        def work(tx):
-            run = self.stores.runs.get(tx, run_id)
-            self.stores.runs.save(tx, replace(run, status=status, **changes))
-            self.stores.runs.append_event(tx, run_id, 0, f"run.{status}", {})
-
-        await self.db.write(work)
-        self.hub.notify(f"run:{run_id}")
 
 
 @pytest.fixture

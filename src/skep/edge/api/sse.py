@@ -53,6 +53,10 @@ class Streams:
         """End every stream after what it has said; its reader resumes later from its Last-Event-ID."""
         self._ended.set()
 
+    async def ending(self) -> None:
+        """Wait until they are ended."""
+        await self._ended.wait()
+
     def respond(self, events: AsyncIterator[Event], last: Callable[[], Awaitable[Event]]) -> Response:
         """Answer with *events*, heartbeats between them, and *last* when they are over."""
         if self._open >= self._most:

@@ -1,4 +1,4 @@
-"""The API on a real port, over a real database; the caller is a plain HTTP client."""
+"""The API on a real port, over a real database; the caller is a plain HTTP client. Dialects are spoken as well."""
 
 import asyncio
 import io
@@ -18,13 +18,17 @@ from skep.adapters.keys.sealer import KeyFileSealer
 from skep.adapters.storage.database import SqlDatabase
 from skep.edge.api.app import make_api
 from skep.edge.api.services import Services
+from skep.edge.dialects.spoken import speak
 from skep.kernel.ids import IdSource
 from skep.kernel.settings import Settings
 from skep.product.access.service import AccessService
 from skep.product.agents.model import AgentLimits
 from skep.product.agents.service import AgentService
+from skep.product.images.host_keys import KnownHosts
+from skep.product.images.keyring import Keyring
 from skep.product.images.options import build_options
 from skep.product.images.service import ImageService
+from skep.product.images.sources import leave
 from skep.product.runs.model import RunLimits
 from skep.product.runs.queue import RunQueue
 from skep.product.runs.service import RunService
@@ -120,6 +124,11 @@ async def services(db, clock, hub, stores, logs, blobs, driver, tmp_path):
     access = AccessService(db, stores.access, stores.audit, clock, ids)
     sealer = KeyFileSealer.at(tmp_path / "key")
     work = WorkService(db, stores.work, hub, clock, ids, owner="inc", node_id="nod", handlers={}, limits=WorkLimits())
+    secrets = SecretService(db, stores.secrets, sealer, access, clock, ids)
+    keyring = Keyring(
+        db=db, store=stores.host_keys, secrets=secrets, secret_rows=stores.secrets, access=access, clock=clock,
+        known=KnownHosts(), leave=leave((), ()),
+    )  # fmt: skip
     images = ImageService(
         db=db,
         store=stores.images,
@@ -132,6 +141,7 @@ async def services(db, clock, hub, stores, logs, blobs, driver, tmp_path):
         ids=ids,
         hub=hub,
         options=build_options(Settings(upload_limit_mb=1), uv_version="0"),
+        keyring=keyring,
     )
     queue = RunQueue(db, stores.runs, stores.agents, stores.images, work, stores.work, hub, clock, {})
     sandboxes = SandboxService(db, stores.sandboxes, driver, "nod")
@@ -139,7 +149,8 @@ async def services(db, clock, hub, stores, logs, blobs, driver, tmp_path):
         db=db,
         clock=clock,
         access=access,
-        secrets=SecretService(db, stores.secrets, sealer, access, clock, ids),
+        secrets=secrets,
+        keyring=keyring,
         agents=AgentService(
             db, stores.agents, stores.images, images, access, clock, ids, AgentLimits(), listeners=[queue]
         ),
@@ -175,7 +186,9 @@ async def services(db, clock, hub, stores, logs, blobs, driver, tmp_path):
 @pytest.fixture
 def app(services, tmp_path):
     """The application."""
-    return make_api(services, Settings(data_dir=tmp_path, upload_limit_mb=1))
+    api = make_api(services, Settings(data_dir=tmp_path, upload_limit_mb=1))
+    speak(api)
+    return api
 
 
 @asynccontextmanager
