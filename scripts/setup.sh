@@ -20,6 +20,7 @@ missing_packages() {
     command -v git >/dev/null 2>&1 || echo git
     command -v ssh >/dev/null 2>&1 || echo openssh-client # repositories by ssh; sandboxes use the machine's own
     [ -e /etc/ssl/certs/ca-certificates.crt ] || echo ca-certificates
+    [ "$WHAT" != dev ] || [ -x /usr/sbin/sshd ] || echo openssh-server # the tests deploy from one of their own
     [ "$WHAT" != dev ] || command -v curl >/dev/null 2>&1 || echo curl # the pages' examples are run
     if [ ! -x .venv/bin/uv ]; then
         "$1" -I -c 'import ensurepip, venv' >/dev/null 2>&1 || echo python3-venv

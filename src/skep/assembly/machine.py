@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from skep.kernel.clock import SystemClock, to_ms
-from skep.kernel.errors import ConflictError
+from skep.kernel.errors import ConflictError, InvalidError
 from skep.kernel.ids import IdSource
 
 
@@ -33,6 +33,20 @@ def keep_file(place: Path, text: str) -> None:
         file.truncate()
         file.flush()
         os.fsync(file.fileno())
+
+
+def read_file(place: Path) -> str:
+    """Read a file that a setting names.
+
+    Raises:
+        InvalidError: it cannot be read.
+    """
+    try:
+        return place.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidError(
+            f"{place} cannot be read: {error}.", code="setting_invalid", hint="The server's own user has to read it."
+        ) from error
 
 
 @contextmanager

@@ -1,5 +1,8 @@
-"""A real git server over HTTP, on a free port of the loopback: `git http-backend` behind Python's own server."""
+"""A real git server over HTTP(S), on a free port of the loopback: `git http-backend` behind Python's own server."""
 
+import base64
+import socket
+import ssl
 import subprocess
 import threading
 from collections.abc import Generator, Mapping
@@ -53,13 +56,21 @@ class GitServer:
     """A server of all repositories below a folder.
 
     Below `/<name>` git's own protocol is spoken; below `/dumb/<name>` files are served as they lie, as a plain
-    web server does; whoever asks for something below `/hold/` waits until `release` is called.
+    web server does; below `/private/<name>` only those get anything who show one of `passwords`; `/moved/` leads to
+    the same place at `elsewhere`; whoever asks for something below `/hold/` waits until `release` is called.
     """
 
     root: Path
     port: int
     #: "METHOD /path" of each request, in order.
     requests: list[str] = field(default_factory=list[str])
+    #: User and password as they came, of each request that had them.
+    shown: list[str] = field(default_factory=list[str])
+    #: "user:password" of those who may read private repositories.
+    passwords: set[str] = field(default_factory=set[str])
+    #: Where `/moved/` leads.
+    elsewhere: str = ""
+    scheme: str = "http"
     _held: threading.Event = field(default_factory=threading.Event)
 
     @property
@@ -69,7 +80,7 @@ class GitServer:
 
     def url(self, name: str) -> str:
         """Return the address of a repository."""
-        return f"http://{self.host}/{name}"
+        return f"{self.scheme}://{self.host}/{name}"
 
     def repository(self, name: str) -> Repository:
         """Make an empty repository."""
@@ -84,17 +95,28 @@ class GitServer:
         self._held.wait(60)
 
 
+def free_port() -> int:
+    """Return a port of the loopback that nobody listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as found:
+        return int(found.getsockname()[1])
+
+
 @contextmanager
-def serve_git(root: Path) -> Generator[GitServer]:
-    """Serve the repositories below *root* until the block is left."""
+def serve_git(root: Path, certificate: Path | None = None) -> Generator[GitServer]:
+    """Serve the repositories below *root* until the block is left; with a *certificate* (and its key) over TLS."""
     root.mkdir(parents=True, exist_ok=True)
-    server = GitServer(root=root, port=0)
+    server = GitServer(root=root, port=0, scheme="http" if certificate is None else "https")
 
     class Handler(_Handler):
         git = server
 
     http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.port = http.server_address[1]
+    if certificate is not None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate)
+        # Hands are shaken by the thread that serves, not by the one that accepts.
+        http.socket = context.wrap_socket(http.socket, server_side=True, do_handshake_on_connect=False)
     thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.02}, name="git-server")
     thread.start()
     try:
@@ -125,10 +147,26 @@ class _Handler(BaseHTTPRequestHandler):
         if parts.path.startswith("/hold/"):
             self.git.wait_released()
             self._send(503, {}, b"")
+        elif parts.path.startswith("/moved/"):
+            where = self.git.elsewhere + self.path.removeprefix("/moved")
+            self._send(302, {"Location": where}, b"")
+        elif parts.path.startswith("/private/"):
+            if self._let_in():
+                self._serve_git(parts.path.removeprefix("/private"), parts.query, body)
+            else:
+                self._send(401, {"WWW-Authenticate": 'Basic realm="git"'}, b"")
         elif parts.path.startswith("/dumb/"):
             self._serve_file(parts.path.removeprefix("/dumb/"))
         else:
             self._serve_git(parts.path, parts.query, body)
+
+    def _let_in(self) -> bool:
+        kind, _, shown = self.headers.get("Authorization", "").partition(" ")
+        if kind != "Basic":
+            return False
+        pair = base64.b64decode(shown).decode()
+        self.git.shown.append(pair)
+        return pair in self.git.passwords
 
     def _serve_file(self, path: str) -> None:
         name, _, rest = path.partition("/")

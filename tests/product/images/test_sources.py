@@ -177,50 +177,19 @@ def test_container_images_need_another_driver() -> None:
     assert caught.value.code == "images_need_docker"
 
 
-def test_the_commands_of_a_fetch() -> None:
-    """No hooks, no other transport, no credentials, no submodules, no configuration of a system or user."""
-    init, add = sources.prepare(ORIGIN)
-    head = init[: init.index("init")]
-    assert head[:2] == ("/usr/bin/git", "--git-dir=/tmp/skep-git")
-    for setting in (
-        "core.hooksPath=/dev/null",
-        "protocol.allow=never",
-        "protocol.https.allow=always",
-        "credential.helper=",
-        "submodule.recurse=false",
-        "filter.lfs.smudge=",
-    ):
-        assert head[head.index(setting) - 1] == "-c"
-    assert init[len(head) :] == ("init", "--quiet", "--template=", "--initial-branch=skep")
-    assert add[len(head) :] == ("remote", "add", "origin", ORIGIN.url)
-    assert sources.fetch_shallow(ORIGIN, "main")[len(head) :] == (
-        "fetch",
-        "--depth=1",
-        "--no-tags",
-        "--no-recurse-submodules",
-        "--no-write-commit-graph",
-        "--no-auto-gc",
-        "origin",
-        "main",
-    )
-    assert sources.fetch_shallow(ORIGIN, None)[-1] == "HEAD"
-    assert sources.resolve(ORIGIN, "FETCH_HEAD")[len(head) :] == (
-        "rev-parse",
-        "--verify",
-        "--quiet",
-        "FETCH_HEAD^{commit}",
-    )
-    read, out = sources.check_out(ORIGIN, "a" * 40, "agents/x")
-    assert read[len(head) :] == ("read-tree", "a" * 40 + ":agents/x")
-    assert out[len(head) :] == ("--work-tree=/app", "checkout-index", "--all", "--force", "--quiet")
-    env = sources.environment({"PATH": "/usr/bin"})
-    assert env["GIT_CONFIG_NOSYSTEM"] == "1"
-    assert env["GIT_CONFIG_GLOBAL"] == "/dev/null"
-    assert env["GIT_TERMINAL_PROMPT"] == "0"
+def test_addresses_as_ssh_writes_them() -> None:
+    """user@host:path is the ssh:// address that it stands for; anything else stays as it is."""
+    allowed = leave((), ("git.lan",))
+    assert remote("git@git.lan:org/repo.git", allowed).url == "ssh://git@git.lan/org/repo.git"
+    assert remote("git@git.lan:/srv/repo.git", allowed).url == "ssh://git@git.lan/srv/repo.git"
+    for url in ("git.lan:org/repo.git", "git@git.lan", "-o@git.lan:a", "git@-h:a", "git@git.lan:a b", "a:b@git.lan:c"):
+        with pytest.raises(InvalidError):
+            remote(url, allowed)
 
 
-def test_names_after_a_whole_fetch() -> None:
-    """A tag goes over a branch, as git itself has it; the start of a hash comes last."""
-    assert sources.revisions(None) == ("refs/remotes/origin/HEAD",)
-    assert sources.revisions("main") == ("refs/tags/main", "refs/remotes/origin/main")
-    assert sources.revisions("abcdef0")[-1] == "abcdef0"
+def test_a_secret_is_named_as_secrets_are() -> None:
+    """What is no name of a secret can be none of the project's."""
+    check(GitSource(url="https://git.example/a.git", secret="TOKEN_1"), NONE)
+    with pytest.raises(InvalidError) as caught:
+        check(GitSource(url="https://git.example/a.git", secret="../x"), NONE)
+    assert "source.git.secret" in caught.value.fields

@@ -5,7 +5,7 @@ from typing import Annotated, Self
 from pydantic import Field, StringConstraints, model_validator
 
 from skep.edge.wire import texts
-from skep.edge.wire.common import Answer, RequestBody, Title
+from skep.edge.wire.common import Answer, RequestBody, SecretName, Title
 
 _Path = Annotated[str, StringConstraints(max_length=1024, pattern=texts.ONE_LINE.pattern)]
 _Text = Annotated[str, StringConstraints(max_length=1_048_576, pattern=texts.NO_NUL.pattern)]
@@ -24,6 +24,8 @@ class GitBody(RequestBody):
     ref: _Word | None = None
     #: Folder inside the repository.
     path: _Path = ""
+    #: Name of the project's secret that opens it: a token (https, http) or a private key (ssh).
+    secret: SecretName | None = None
 
 
 class SourceBody(RequestBody):
@@ -59,6 +61,8 @@ class GitView(Answer):
     url: str
     ref: str | None = None
     path: str = ""
+    #: Name of the secret that opens it.
+    secret: str | None = None
 
 
 class SourceView(Answer):

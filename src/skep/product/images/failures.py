@@ -1,9 +1,11 @@
 """What went wrong, in the user's terms. Pure; a program's own words are untrusted and only quoted."""
 
 import re
+from collections.abc import Sequence
 
 from skep.kernel.settings import MIB
 from skep.product.images.model import Failure, GitSource
+from skep.product.images.sources import Remote
 from skep.product.sandboxes.machine import Shortage, shortage
 from skep.product.sandboxes.model import Exit, ExitReason, Inspection, Limits
 
@@ -101,15 +103,44 @@ def of_fetch(words: str, source: GitSource, refusal: str = "") -> Failure:
     if any(sign in text for sign in _MISSING_REF):
         return no_ref(source)
     if any(sign in text for sign in _NOT_PUBLIC):
-        return Failure(
-            code="repository_unreachable",
-            message=f"The repository {source.url} is not there, or not public.",
-            hint="Check the address; a private repository can be deployed as a folder.",
-        )
+        return not_let_in(source)
     return Failure(
         code="repository_unreachable",
         message=f"The repository {source.url} could not be fetched: {_last_line(words)}",
         hint=refusal or "Check the address, and that the host may be reached from this machine.",
+    )
+
+
+def not_let_in(source: GitSource) -> Failure:
+    """Say that the server wants to know who is there, or does not like the answer."""
+    if not source.secret:
+        return Failure(
+            code="repository_unreachable",
+            message=f"The repository {source.url} is not there, or not public.",
+            hint="Check the address; for a private repository put a token or a deploy key as a secret, and name it: "
+            "skep deploy URL --git-secret NAME",
+        )
+    return Failure(
+        code="repository_refused",
+        message=f"{source.url} did not let the secret {source.secret} in, or the repository is not there.",
+        hint="Check that the token may read this repository, or that the deploy key is one of its own, and is not "
+        f"revoked; put another: skep secret set {source.secret}",
+    )
+
+
+def is_host_key(words: str) -> bool:
+    """Tell whether ssh's last *words* mean that it does not know the server's key."""
+    return "host key verification failed" in words.lower()
+
+
+def host_key_changed(origin: Remote, shown: str, known: Sequence[str], *, seen: bool) -> Failure:
+    """Say that a server shows another key than the *known* ones; *seen* if the project has kept them itself."""
+    place = f"{origin.host}:{origin.port}"
+    accept = f"skep hosts forget {place}" if seen else "correct the file of SKEP_GIT_KNOWN_HOSTS, and start Skep again"
+    return Failure(
+        code="host_key_changed",
+        message=f"{place} shows the key {shown}; known is {' or '.join(known)}. Somebody may be in between.",
+        hint=f"Ask who runs the server. If the key was changed on purpose: {accept}",
     )
 
 
@@ -120,7 +151,7 @@ def no_ref(source: GitSource) -> Failure:
     return Failure(
         code="ref_not_found",
         message=f"The repository has no branch, tag or commit {source.ref!r}.",
-        hint="Check the ref; a commit must be reachable from a branch or tag.",
+        hint="Check the ref. A commit must be reachable from a branch or tag: one that a forced push replaced is gone.",
     )
 
 

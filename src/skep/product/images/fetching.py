@@ -1,21 +1,18 @@
 """Getting a source into the sandbox's /app: by git through the door, from an upload, or file by file."""
 
-import re
-
 from skep.kernel.errors import NotFoundError
-from skep.kernel.settings import MIB
 from skep.product.blobs.model import BlobId
 from skep.product.blobs.ports import BlobStore
-from skep.product.gateway.model import Policy, Rule
-from skep.product.images import failures, inside, listing, refusals, sources
+from skep.product.images import failures, inside, listing, sources
+from skep.product.images.credentials import Credential
 from skep.product.images.environment import BASE
 from skep.product.images.failures import BuildFailedError
+from skep.product.images.keyring import Keyring
 from skep.product.images.model import Failure, FilesSource, GitSource, SourceListing, UploadSource
 from skep.product.images.options import BuildOptions
+from skep.product.images.repository import Repository
 from skep.product.images.workshop import Ran, Workshop
-from skep.product.sandboxes.model import ExitReason
 
-_HASH = re.compile(r"(?:[0-9a-f]{40}|[0-9a-f]{64})")
 _LIST_TIMEOUT_S = 120.0
 
 
@@ -26,25 +23,16 @@ class Fetcher:
         self._workshop = workshop
         self._options = options
 
-    async def git(self, source: GitSource) -> str:
+    async def git(self, source: GitSource, *, project_id: str, keyring: Keyring, credential: Credential | None) -> str:
         """Fetch a repository's folder; return the full hash of the commit."""
-        origin = sources.remote(source.url, self._options.leave)
-        here = Rule(host=origin.host, port=origin.port)
-        policy = Policy(allow=(here,), private=self._options.allow_private, advice=refusals.while_fetching(here))
-        # What comes in is packed and costs at the most twice its size; the rest is caught when it is listed.
-        self._workshop.open_to(policy, bytes_down=2 * self._options.source_limit_bytes)
-        if origin.scheme == "ssh":
-            workshop = self._workshop
-            await workshop.driver.put(workshop.handle, sources.SSH_PROXY, listing.program("through_door"), mode=0o644)
-        for command in sources.prepare(origin):
-            self._expect(await self._git(command), source)
-        commit = await self._fetch(origin, source)
+        repository = Repository(
+            self._workshop, self._options, source, project_id=project_id, keyring=keyring, credential=credential
+        )
+        await repository.open()
+        commit = await repository.fetch()
+        await repository.close()
         await self._workshop.log.say(f"Commit {commit}.")
-        for command in sources.check_out(origin, commit, source.path):
-            ran = await self._git(command)
-            if not ran.ok and source.path and "read-tree" in command:
-                raise BuildFailedError(failures.no_path(source.path))
-            self._expect(ran, source)
+        await repository.check_out(commit)
         return commit
 
     async def upload(self, source: UploadSource, blobs: BlobStore, blob_id: BlobId) -> None:
@@ -82,40 +70,6 @@ class Fetcher:
                 Failure(code="listing_invalid", message="The source's listing vanished.", hint="Build again.")
             ) from error
         return listing.parse(bytes(answer))
-
-    async def _fetch(self, origin: sources.Remote, source: GitSource) -> str:
-        ran = await self._git(sources.fetch_shallow(origin, source.ref))
-        if ran.ok:
-            return await self._resolve(origin, ("FETCH_HEAD",), source)
-        may_be_commit = source.ref is not None and sources.is_commit(source.ref)
-        if self._workshop.over_limit or not failures.wants_everything(ran.stderr, may_be_commit=may_be_commit):
-            self._expect(ran, source)
-        await self._workshop.log.say("The server cannot give that state alone: fetching all branches and tags.")
-        self._expect(await self._git(sources.fetch_all(origin)), source)
-        return await self._resolve(origin, sources.revisions(source.ref), source)
-
-    async def _resolve(self, origin: sources.Remote, names: tuple[str, ...], source: GitSource) -> str:
-        for name in names:
-            ran = await self._git(sources.resolve(origin, name), shown=False)
-            if ran.ok and _HASH.fullmatch(commit := ran.stdout.strip()):
-                return commit
-        raise BuildFailedError(failures.no_ref(source))
-
-    async def _git(self, command: tuple[str, ...], *, shown: bool = True) -> Ran:
-        return await self._workshop.run(
-            command, env=sources.environment(BASE), timeout_s=self._options.git_timeout_s, shown=shown
-        )
-
-    def _expect(self, ran: Ran, source: GitSource) -> None:
-        if ran.ok:
-            return
-        if self._workshop.over_limit or "no space left on device" in ran.stderr.lower():
-            raise BuildFailedError(failures.too_large(self._options.source_limit_mb, "repository_too_large"))
-        if ran.exit.reason is ExitReason.TIMED_OUT:
-            raise BuildFailedError(failures.timed_out(self._options.git_timeout_s, "Fetching the repository"))
-        if ran.exit.reason is ExitReason.OUT_OF_MEMORY:
-            raise BuildFailedError(failures.out_of_memory(self._options.limits.memory_bytes // MIB))
-        raise BuildFailedError(failures.of_fetch(ran.stderr, source, self._workshop.refusal))
 
     async def _inside(self, command: tuple[str, ...]) -> Ran:
         workshop = self._workshop

@@ -1,7 +1,4 @@
-"""How a source is fetched, as values: what is accepted, and the commands that get it into /app. Pure.
-
-The commands run inside the build's sandbox, as the agent's user, behind a door that leads to one host only.
-"""
+"""Which sources are accepted, and what an address of a repository says. Pure."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -14,16 +11,9 @@ from skep.product.gateway.model import Rule
 from skep.product.gateway.policy import matches, parse_rule, split_target
 from skep.product.images.model import FilesSource, GitSource, ImageSource, Source, UploadSource
 
-GIT = "/usr/bin/git"
-GIT_DIR = "/tmp/skep-git"  # noqa: S108  a path inside a sandbox of our own
 APP = "/app"
-#: ssh's way through the door; `through_door.py` is put there for repositories over ssh.
-SSH_PROXY = "/tmp/skep-through-door.py"  # noqa: S108
-
-_SSH = (
-    "/usr/bin/ssh -F none -o BatchMode=yes -o StrictHostKeyChecking=accept-new "
-    "-o UserKnownHostsFile=/tmp/skep-known-hosts -o GlobalKnownHostsFile=none "
-    f"-o 'ProxyCommand=/usr/bin/python3 -I -S {SSH_PROXY} %h %p'"
+_SCP_LIKE = re.compile(
+    r"(?P<user>[A-Za-z0-9_][A-Za-z0-9_.-]*)@(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_.-]+):(?P<path>.+)"
 )
 _MAX_URL = 2000
 _MAX_REF = 250
@@ -33,7 +23,7 @@ _MAX_INLINE_BYTES = 4 * 1024 * 1024
 _PORTS = {"https": 443, "http": 80, "ssh": 22}
 #: git-check-ref-format(1), narrowed: what no shell, no refspec and no revision syntax gives a second meaning.
 _REF = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_./+@=-]*")
-_COMMIT = re.compile(r"[0-9a-f]{7,64}")
+_SECRET = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 _FOLDER = "a folder inside the source, like agents/hello"
 _FILES = "relative paths of files, like app/main.py"
 _URL_PATH = re.compile(r"[A-Za-z0-9._~!$&'()+,;=:@%/-]*")
@@ -76,6 +66,8 @@ def check(source: Source, allowed: Leave) -> None:
             if source.ref is not None:
                 _check_ref(source.ref)
             _check_path("source.git.path", source.path, _FOLDER)
+            if source.secret and not _SECRET.fullmatch(source.secret):
+                raise _field("source.git.secret", source.secret, "the name of a secret")
         case FilesSource():
             _check_files(source.files)
         case UploadSource():
@@ -95,6 +87,7 @@ def remote(url: str, allowed: Leave) -> Remote:
     Raises:
         InvalidError: it is no https address, or one of http or ssh without the operator's leave.
     """
+    url = spelled_out(url)
     if not url or len(url) > _MAX_URL or not url.isascii() or not url.isprintable() or " " in url or "\\" in url:
         raise _url("it is empty, too long, or has odd characters")
     scheme, colon, _ = url.partition("://")
@@ -102,7 +95,7 @@ def remote(url: str, allowed: Leave) -> Remote:
         raise _url("it does not start with https://")
     parts = urlsplit(url)
     if "@" in parts.netloc and scheme != "ssh":
-        raise _url("it has a user or a password in it; private repositories come by secrets")
+        raise _url("it has a user or a password in it; put the token as a secret, and name that with the source")
     _check_place(parts)
     user, _, authority = parts.netloc.rpartition("@")
     if not re.fullmatch(r"(?:[A-Za-z0-9_][A-Za-z0-9_.-]*)?", user):
@@ -126,6 +119,12 @@ def remote(url: str, allowed: Leave) -> Remote:
     return Remote(url=f"{scheme}://{at}{shown}{suffix}{parts.path}", scheme=scheme, host=host, port=port)
 
 
+def spelled_out(url: str) -> str:
+    """Return `user@host:path`, as ssh's own commands write it, as the ssh:// address that it stands for."""
+    found = None if "://" in url else _SCP_LIKE.fullmatch(url)
+    return url if found is None else f"ssh://{found['user']}@{found['host']}/{found['path'].lstrip('/')}"
+
+
 def _check_place(parts: SplitResult) -> None:
     """Refuse what is behind the host if it is more, or less, than the path of a repository."""
     if parts.fragment:
@@ -145,92 +144,6 @@ def _check_path(field: str, path: str, wanted: str) -> None:
         raise _field(field, path, wanted)
     if parts and (parts[0].startswith("-") or ".git" in (part.lower() for part in parts)):
         raise _field(field, path, wanted)
-
-
-def is_commit(ref: str) -> bool:
-    """Tell whether *ref* may be (the start of) a commit's hash."""
-    return _COMMIT.fullmatch(ref) is not None
-
-
-def prepare(origin: Remote) -> tuple[tuple[str, ...], ...]:
-    """Return the commands that make an empty repository that knows where it comes from."""
-    return (
-        _git(origin, "init", "--quiet", "--template=", "--initial-branch=skep"),
-        _git(origin, "remote", "add", "origin", origin.url),
-    )
-
-
-def fetch_shallow(origin: Remote, ref: str | None) -> tuple[str, ...]:
-    """Return the command that fetches one state and no history; the answer is FETCH_HEAD."""
-    options = ("--depth=1", "--no-tags", "--no-recurse-submodules", "--no-write-commit-graph", "--no-auto-gc")
-    return _git(origin, "fetch", *options, "origin", ref or "HEAD")
-
-
-def fetch_all(origin: Remote) -> tuple[str, ...]:
-    """Return the command that fetches every branch and tag, for servers that cannot give one commit."""
-    options = ("--no-recurse-submodules", "--no-write-commit-graph", "--no-auto-gc", "--tags")
-    refspecs = ("+refs/heads/*:refs/remotes/origin/*", "+HEAD:refs/remotes/origin/HEAD")
-    return _git(origin, "fetch", *options, "origin", *refspecs)
-
-
-def resolve(origin: Remote, revision: str) -> tuple[str, ...]:
-    """Return the command that prints the full hash of the commit that *revision* names."""
-    return _git(origin, "rev-parse", "--verify", "--quiet", f"{revision}^{{commit}}")
-
-
-def revisions(ref: str | None) -> tuple[str, ...]:
-    """Return what *ref* may be called after `fetch_all`, in the order in which it is looked for."""
-    if ref is None:
-        return ("refs/remotes/origin/HEAD",)
-    names = (f"refs/tags/{ref}", f"refs/remotes/origin/{ref}")
-    return (*names, ref) if is_commit(ref) else names
-
-
-def check_out(origin: Remote, commit: str, path: str) -> tuple[tuple[str, ...], ...]:
-    """Return the commands that put the tree of *commit*, or its folder *path*, into /app, without history."""
-    tree = f"{commit}:{path}" if path else commit
-    return (
-        _git(origin, "read-tree", tree),
-        _git(origin, f"--work-tree={APP}", "checkout-index", "--all", "--force", "--quiet"),
-    )
-
-
-def environment(base: Mapping[str, str]) -> Mapping[str, str]:
-    """Return the environment of git: nothing of a system's or a user's configuration, and no questions."""
-    return {
-        **base,
-        "GIT_CONFIG_NOSYSTEM": "1",
-        "GIT_CONFIG_SYSTEM": "/dev/null",
-        "GIT_CONFIG_GLOBAL": "/dev/null",
-        "GIT_ATTR_NOSYSTEM": "1",
-        "GIT_TERMINAL_PROMPT": "0",
-        "GIT_ASKPASS": "/bin/false",
-        "GIT_LFS_SKIP_SMUDGE": "1",
-        "GIT_PROTOCOL_FROM_USER": "0",
-        "GIT_SSH_COMMAND": _SSH,
-        "GIT_SSH_VARIANT": "ssh",
-        "GIT_SSL_CAINFO": base.get("SSL_CERT_FILE", "/etc/ssl/certs/ca-certificates.crt"),
-    }
-
-
-def _git(origin: Remote, *arguments: str) -> tuple[str, ...]:
-    settings = (
-        "core.hooksPath=/dev/null",
-        "core.fsmonitor=false",
-        "core.autocrlf=false",
-        "credential.helper=",
-        "protocol.allow=never",
-        f"protocol.{origin.scheme}.allow=always",
-        "http.followRedirects=initial",
-        "submodule.recurse=false",
-        "transfer.bundleURI=false",
-        "filter.lfs.smudge=",
-        "filter.lfs.process=",
-        "filter.lfs.required=false",
-        "advice.detachedHead=false",
-    )
-    options = tuple(word for setting in settings for word in ("-c", setting))
-    return (GIT, f"--git-dir={GIT_DIR}", *options, *arguments)
 
 
 def _check_ref(ref: str) -> None:

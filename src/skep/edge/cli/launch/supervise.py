@@ -26,7 +26,8 @@ _STOP_S = 10.0
 
 def needs(config: LaunchConfig, tls: tuple[str, str] | None) -> tuple[Need, ...]:
     """List the paths that the server must reach."""
-    code = (*config.code, config.uv, config.python, config.ca_file, *(tls or ()))
+    named = config.env.get("SKEP_GIT_KNOWN_HOSTS")
+    code = (*config.code, config.uv, config.python, config.ca_file, *(tls or ()), *((named,) if named else ()))
     return (*(Need(path) for path in code), Need(config.data_dir, writable=True), Need(config.run_dir, writable=True))
 
 

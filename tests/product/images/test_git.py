@@ -1,0 +1,96 @@
+"""git's commands and environment, exactly: what is never allowed, and where a credential is answered."""
+
+from skep.product.images import git
+from skep.product.images.credentials import CredentialKind
+from skep.product.images.sources import leave, remote
+
+ORIGIN = remote("https://git.example:8443/a.git", leave((), ()))
+SSH = remote("ssh://git@git.lan:2222/a.git", leave((), ("git.lan",)))
+
+
+def test_the_commands_of_a_fetch() -> None:
+    """No hooks, no other transport, no credentials, no submodules, no configuration of a system or user."""
+    init, add = git.prepare(ORIGIN)
+    head = init[: init.index("init")]
+    assert head[:2] == ("/usr/bin/git", "--git-dir=/tmp/skep-git")
+    for setting in (
+        "core.hooksPath=/dev/null",
+        "protocol.allow=never",
+        "protocol.https.allow=always",
+        "submodule.recurse=false",
+        "filter.lfs.smudge=",
+    ):
+        assert head[head.index(setting) - 1] == "-c"
+    assert init[len(head) :] == ("init", "--quiet", "--template=", "--initial-branch=skep")
+    assert add[len(head) :] == ("remote", "add", "origin", ORIGIN.url)
+    assert git.fetch_shallow(ORIGIN, "main")[len(head) :] == (
+        "fetch",
+        "--depth=1",
+        "--no-tags",
+        "--no-recurse-submodules",
+        "--no-write-commit-graph",
+        "--no-auto-gc",
+        "origin",
+        "main",
+    )
+    assert git.fetch_shallow(ORIGIN, None)[-1] == "HEAD"
+    assert git.resolve(ORIGIN, "FETCH_HEAD")[len(head) :] == (
+        "rev-parse",
+        "--verify",
+        "--quiet",
+        "FETCH_HEAD^{commit}",
+    )
+    read, out = git.check_out(ORIGIN, "a" * 40, "agents/x")
+    assert read[len(head) :] == ("read-tree", "a" * 40 + ":agents/x")
+    assert out[len(head) :] == ("--work-tree=/app", "checkout-index", "--all", "--force", "--quiet")
+    env = git.environment({"PATH": "/usr/bin"}, ORIGIN, None)
+    assert env["GIT_CONFIG_NOSYSTEM"] == "1"
+    assert env["GIT_CONFIG_GLOBAL"] == "/dev/null"
+    assert env["GIT_TERMINAL_PROMPT"] == "0"
+    assert (env["GIT_CONFIG_COUNT"], env["GIT_CONFIG_KEY_0"], env["GIT_CONFIG_VALUE_0"]) == (
+        "1",
+        "credential.helper",
+        "",
+    )
+
+
+def test_a_token_is_answered_for_one_place_only() -> None:
+    """The helper is told scheme, host and port; the token is in no argv and in no environment, only in its file."""
+    env = git.environment({}, ORIGIN, CredentialKind.TOKEN)
+    assert env["GIT_CONFIG_COUNT"] == "2"
+    assert env["GIT_CONFIG_VALUE_1"] == (
+        "/usr/bin/python3 -I -S /tmp/skep-git-credential.py /run/secrets/skep-git https git.example:8443"
+    )
+
+
+def test_ssh_believes_only_what_it_is_told() -> None:
+    """Strict, with a file of Skep's own, and one key or none; a look at a server's key offers none."""
+    for kind, key in ((CredentialKind.KEY, "-i /run/secrets/skep-git"), (None, "-i none")):
+        command = git.environment({}, SSH, kind)["GIT_SSH_COMMAND"]
+        assert command.startswith("/usr/bin/ssh -F none ")
+        assert command.endswith(key)
+        for option in ("StrictHostKeyChecking=yes", "IdentitiesOnly=yes", "UserKnownHostsFile=/tmp/skep-known-hosts"):
+            assert f" -o {option} " in command
+    look = git.look_at_key(SSH)
+    assert {"PubkeyAuthentication=no", "StrictHostKeyChecking=accept-new"} <= set(look)
+    assert "-i" not in look
+    assert look[-6:] == ("2222", "-l", "git", "--", "git.lan", "true")
+
+
+def test_what_a_server_lists() -> None:
+    """A tag goes over a branch, an annotated one leads to its commit; what is no hash is nothing."""
+    one, two, three = "1" * 40, "2" * 40, "3" * 40
+    text = f"{one}\trefs/heads/v1\n{two}\trefs/tags/v1\n{three}\trefs/tags/v1^{{}}\nnonsense\tHEAD\n"
+    assert git.listed(text, "v1") == three
+    assert git.listed(text.replace("^{}", "x"), "v1") == two
+    assert git.listed(text, "v2") == ""
+    assert git.listed(text, None) == ""
+    assert git.listed(f"{one}\tHEAD\n", None) == one
+    assert git.listed(f"{one}\trefs/heads/v1\n", "refs/heads/v1") == one
+
+
+def test_names_after_a_whole_fetch() -> None:
+    """A tag goes over a branch, as git itself has it; the start of a hash comes last."""
+    assert git.revisions(None) == ("refs/remotes/origin/HEAD",)
+    assert git.revisions("main") == ("refs/tags/main", "refs/remotes/origin/main")
+    assert git.revisions("abcdef0")[-1] == "abcdef0"
