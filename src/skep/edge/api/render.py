@@ -15,10 +15,13 @@ from skep.product.agents.model import AgentConfig, AgentView, Version
 from skep.product.blobs.model import LogFrame
 from skep.product.images.model import (
     Build,
+    Declared,
+    Explanation,
     Failure,
     FilesSource,
     GitSource,
     ImageSource,
+    Recognised,
     Resources,
     Source,
     Upload,
@@ -54,7 +57,7 @@ def source(given: Source) -> sources.SourceView:
     """Render where code comes from."""
     match given:
         case GitSource():
-            return sources.SourceView(git=sources.GitView(url=given.url, ref=given.ref, path=given.path))
+            return sources.SourceView(git=sources.GitView(url=given.url, ref=given.ref, path=given.path, secret=given.secret or None))
         case FilesSource():
             return sources.SourceView(files=dict(given.files))
         case UploadSource():
@@ -121,9 +124,60 @@ def agent(view: AgentView) -> agents.AgentView:
     )
 
 
+def recognised(found: Recognised) -> builds.RecognisedView:
+    """Render what a source turned out to be."""
+    return builds.RecognisedView(
+        framework=found.framework,
+        evidence=list(found.evidence),
+        command=list(found.command),
+        language=found.language.value,
+        requires_python=found.requires_python,
+        requires_node=found.requires_node,
+        install=found.install.value,
+        requirements=list(found.requirements),
+        prepare=[list(command) for command in found.prepare],
+        inputs_schema=None if found.inputs_schema is None else dict(found.inputs_schema),
+        env=dict(found.env),
+        secrets=list(found.secrets),
+        resources=resources(found.resources),
+        declared=declared(found.declared),
+        notices=list(found.notices),
+    )
+
+
+def declared(given: Declared) -> builds.DeclaredView:
+    """Render what a source says of itself beside that."""
+    health = given.health
+    return builds.DeclaredView(
+        name=given.name,
+        kind=given.kind,
+        port=given.port,
+        health=health
+        and builds.HealthView(path=health.path, interval_s=health.interval_s, timeout_s=health.timeout_s),
+        egress=list(given.egress),
+        schedule=given.schedule,
+    )
+
+
+def explanation(given: Explanation) -> builds.ExplanationView:
+    """Render what a build does."""
+    layers = [
+        builds.ExplainedLayerView(
+            id=layer.id,
+            kind=layer.kind.value,
+            about=layer.about,
+            there=layer.there,
+            steps=[list(step) for step in layer.steps],
+        )
+        for layer in given.layers
+    ]
+    return builds.ExplanationView(
+        runtimes=list(given.runtimes), shared=given.shared, private=list(given.private), layers=layers
+    )
+
+
 def build(given: Build) -> builds.BuildView:
     """Render a build."""
-    found = given.recognised
     return builds.BuildView(
         id=given.id,
         agent_id=given.agent_id,
@@ -134,18 +188,9 @@ def build(given: Build) -> builds.BuildView:
         source=source(given.source),
         commit=given.commit,
         image_id=given.image_id,
-        recognised=found
-        and builds.RecognisedView(
-            framework=found.framework,
-            evidence=list(found.evidence),
-            command=list(found.command),
-            requires_python=found.requires_python,
-            install=found.install.value,
-            inputs_schema=None if found.inputs_schema is None else dict(found.inputs_schema),
-            env=dict(found.env),
-            secrets=list(found.secrets),
-            resources=resources(found.resources),
-        ),
+        recognised=given.recognised and recognised(given.recognised),
+        explain=given.explain,
+        explanation=given.explanation and explanation(given.explanation),
         error=failure(given.failure),
         cancel_requested=given.cancel_requested,
         created_at=from_ms(given.created_ms),

@@ -42,7 +42,7 @@ def build(
 
 async def built(client: SkepClient, agent: str, *, quiet: bool) -> Made:
     """Build an agent, with its log on the screen, and return both as they are then."""
-    ended = await _followed(client, await client.agents.build(agent), quiet=quiet)
+    ended = await followed(client, await client.agents.build(agent), quiet=quiet)
     return await made(client, ended.agent_id, ended)
 
 
@@ -65,7 +65,7 @@ async def _absent(client: SkepClient, agent: AgentView) -> tuple[str, ...]:
     return tuple(name for name in given if name not in there)
 
 
-async def _followed(client: SkepClient, begun: BuildView, *, quiet: bool) -> BuildView:
+async def followed(client: SkepClient, begun: BuildView, *, quiet: bool) -> BuildView:
     """Show a build's log until it is over, and return it as it ended."""
     log = screen.Log()
     try:
@@ -89,14 +89,20 @@ def tell(made: Made, *, as_json: bool) -> None:
             body["build"] = made.build.model_dump(mode="json")
         screen.emit(body)
     elif made.build is not None and made.build.error is not None:
-        error = made.build.error
-        screen.say(f"build {made.build.status}: {screen.clean(error.message)}", style="red")
-        if error.hint:
-            screen.say(f"hint: {hints.in_verbs(screen.clean(error.hint))}")
+        say_failure(made.build)
     else:
         _show(made)
     if made.build is not None and made.build.status is not BuildStatus.SUCCEEDED:
         raise typer.Exit(exits.ERROR)
+
+
+def say_failure(build: BuildView) -> None:
+    """Say why a build did not succeed."""
+    if build.error is None:
+        return
+    screen.say(f"build {build.status}: {screen.clean(build.error.message)}", style="red")
+    if build.error.hint:
+        screen.say(f"hint: {hints.in_verbs(screen.clean(build.error.hint))}")
 
 
 def _show(made: Made) -> None:
@@ -111,6 +117,8 @@ def _show(made: Made) -> None:
     if missing := [name for name in asked if name not in given]:
         granting = " ".join(f"--secret {name}" for name in missing)
         screen.say(f"skep.yaml asks for secrets that the agent is not given; to grant them: {granting}", style="yellow")
+    for notice in build.recognised.notices if build is not None and build.recognised else ():
+        screen.say(f"note: {screen.clean(notice)}", style="yellow")
     for name in made.absent:
         screen.say(f"secret {name} is not there yet: skep secret set {name}", style="yellow")
     screen.say()

@@ -1,17 +1,19 @@
 """`skep deploy`: source in, agent out; told again, it changes and builds the same agent."""
 
-from dataclasses import dataclass
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import Annotated, Any
 
 import typer
 
-from skep.edge.cli import building, options, pack, screen, sources
+from skep.edge.cli import building, explaining, options, pack, screen, sources
 from skep.edge.cli.options import Json
 from skep.edge.cli.target import call
 from skep.edge.client import ApiError, SkepClient
 from skep.edge.wire.agents import AgentView, ChangeAgent, CreateAgent
+from skep.edge.wire.builds import BuildView
 from skep.edge.wire.sources import SourceBody
 from skep.kernel.settings import MIB, Settings
 
@@ -32,7 +34,9 @@ class Wish:
 
 def deploy(  # noqa: PLR0917  typer reads the signature
     source: Annotated[str, typer.Argument(help="A folder, or a repository's URL (https, ssh, file).")],
-    name: Annotated[str | None, typer.Option("--name", "-n", help="The agent's name; else the source's.")] = None,
+    name: Annotated[
+        str | None, typer.Option("--name", "-n", help="The agent's name; else that of skep.yaml, or the source's.")
+    ] = None,
     ref: Annotated[str | None, typer.Option(help="Branch, tag or commit.")] = None,
     path: Annotated[str, typer.Option(help="Folder inside the source.")] = "",
     env: Annotated[list[str] | None, typer.Option("--env", "-e", metavar="K=V", help="Environment variable.")] = None,
@@ -53,6 +57,9 @@ def deploy(  # noqa: PLR0917  typer reads the signature
     ] = None,
     command: Annotated[str | None, typer.Option(help="How it is started, over what is recognised.")] = None,
     no_build: Annotated[bool, typer.Option("--no-build", help="Only make the agent; `skep build` builds it.")] = False,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Only show what it is taken for and what a build would do.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Make an agent from a folder or a repository, and build it; an agent of that name is changed and built again."""
@@ -64,10 +71,10 @@ def deploy(  # noqa: PLR0917  typer reads the signature
         "memory_mb": options.memory_mb(memory) if memory else None,
         "timeout_s": options.seconds(timeout) if timeout else None,
     }
+    # Of a repository's state the name is known only once that is checked out.
+    nameless = explain or (name is None and isinstance(given, sources.Local) and given.clone)
     wish = Wish(
-        name=sources.checked_name(
-            name or sources.name_for(str(given.folder) if isinstance(given, sources.Local) else source)
-        ),
+        name="" if nameless else _name(name, given, path),
         env=options.pairs(env or (), "K=V"),
         secrets=list(dict.fromkeys(secret or ())),
         env_from_secret=options.pairs(env_from_secret or (), "NAME=SECRET"),
@@ -77,23 +84,48 @@ def deploy(  # noqa: PLR0917  typer reads the signature
         attempts=attempts,
     )
 
-    async def act(client: SkepClient) -> building.Made:
-        body = await _source(client, given, ref, path, quiet=as_json)
-        agent = await _agent(client, wish, body)
+    async def act(client: SkepClient) -> building.Made | BuildView:
+        with nullcontext() if isinstance(given, sources.Remote) else sources.checkout(given, ref) as found:
+            named = wish.name or explain
+            wished = wish if named else replace(wish, name=_name(name, given, path, found and found[0]))
+            body = await _source(client, given, found, ref, path, quiet=as_json)
+        if explain:
+            return await explaining.explained(client, body, wish.command, quiet=as_json)
+        agent = await _agent(client, wished, body)
         if no_build:
             return await building.made(client, agent.id)
         return await building.built(client, agent.id, quiet=as_json)
 
-    building.tell(call(act), as_json=as_json)
+    done = call(act)
+    if isinstance(done, BuildView):
+        explaining.tell(done, as_json=as_json)
+    else:
+        building.tell(done, as_json=as_json)
+
+
+def _name(name: str | None, given: sources.Remote | sources.Local, path: str, checked_out: Path | None = None) -> str:
+    """Return the name of the agent: the one that was given, else that of a folder's `skep.yaml`, else the source's."""
+    if name is None and isinstance(given, sources.Local):
+        name = sources.declared_name(checked_out or given.folder, path)
+    suggested = str(given.folder) if isinstance(given, sources.Local) else given.url
+    return sources.checked_name(name or sources.name_for(suggested))
 
 
 async def _source(
-    client: SkepClient, given: sources.Remote | sources.Local, ref: str | None, path: str, *, quiet: bool
+    client: SkepClient,
+    given: sources.Remote | sources.Local,
+    found: tuple[Path, str] | None,
+    ref: str | None,
+    path: str,
+    *,
+    quiet: bool,
 ) -> SourceBody:
-    if isinstance(given, sources.Remote):
+    if found is None:
+        assert isinstance(given, sources.Remote), "a local source is checked out"
         return sources.remote_body(given, ref, path)
     settings = Settings()
-    with sources.checkout(given, ref) as (folder, label), NamedTemporaryFile(suffix=".tar.gz") as archive:
+    folder, label = found
+    with NamedTemporaryFile(suffix=".tar.gz") as archive:
         with screen.waiting("packing", quiet=quiet) as update:
             packed = pack.pack(
                 folder,

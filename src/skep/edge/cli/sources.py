@@ -15,6 +15,8 @@ from skep.edge.wire.common import Name
 from skep.edge.wire.sources import GitBody, SourceBody
 from skep.kernel.errors import InvalidError, UnavailableError
 from skep.kernel.ids import is_id
+from skep.library.frameworks import skep_yaml
+from skep.library.frameworks.marked_yaml import MAX_CHARACTERS
 
 _SCP_LIKE = re.compile(r"[A-Za-z0-9_.-]+@[A-Za-z0-9_.-]+:[^/].*")
 _PIECE = 256 * 1024
@@ -86,6 +88,23 @@ def checked_name(name: str) -> str:
             fields={"name": "lower-case letters, digits and inner hyphens, at most 63 characters"},
             hint="give one with --name",
         ) from None
+
+
+def declared_name(folder: Path, path: str) -> str:
+    """Return the name that the `skep.yaml` of a folder gives its agent; "" if it gives none.
+
+    Raises:
+        InvalidError: `skep_yaml_invalid`: what a build would say of the file is said at once.
+    """
+    file = folder / path / skep_yaml.FILE
+    try:
+        if not file.is_file() or file.is_symlink():
+            return ""
+        with file.open("rb") as opened:
+            text = opened.read(MAX_CHARACTERS * 4 + 4).decode("utf-8", "replace")
+    except (OSError, ValueError):
+        return ""
+    return skep_yaml.declared_name(text)
 
 
 def remote_body(remote: Remote, ref: str | None, path: str) -> SourceBody:

@@ -4,13 +4,17 @@ from collections.abc import AsyncIterator, Callable
 
 from skep.edge.client.nouns import Noun
 from skep.edge.client.transport import PREFIX
-from skep.edge.wire.builds import BuildView, UploadView
+from skep.edge.wire.builds import BuildView, ExplainBuild, UploadView
 from skep.edge.wire.common import LogPiece
 from skep.product.images.model import BuildStatus
 
 
 class Builds(Noun):
     """`/builds`."""
+
+    async def explain(self, wanted: ExplainBuild) -> BuildView:
+        """Begin to find out what a build of a source would do; nothing is built."""
+        return await self._transport.call(BuildView, "POST", f"{PREFIX}/builds", body=wanted, creates=True)
 
     async def get(self, build: str) -> BuildView:
         """Return one build."""

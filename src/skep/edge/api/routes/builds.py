@@ -4,13 +4,13 @@ from typing import Annotated, Any
 
 from fastapi import Query, Request, Response
 
-from skep.edge.api import logs, render
+from skep.edge.api import logs, parse, render
 from skep.edge.api.auth import Operator, Reader
 from skep.edge.api.idempotency import Creating
 from skep.edge.api.query import paging
 from skep.edge.api.routing import OpenStreams, Uses, native
 from skep.edge.api.sse import Event, resume_from, wants_stream
-from skep.edge.wire.builds import BuildView, UploadView
+from skep.edge.wire.builds import BuildView, ExplainBuild, UploadView
 from skep.edge.wire.common import Listing, LogPiece
 from skep.kernel.paging import PageQuery
 from skep.product.images.model import BuildId, BuildStatus
@@ -44,6 +44,13 @@ async def list_builds(
 ) -> Listing[BuildView]:
     """List the builds of the project, newest first."""
     return render.listing(await uses.images.builds(caller, None, query), render.build)
+
+
+@router.post("/builds", status_code=202, response_model=BuildView)
+async def explain_build(caller: Operator, uses: Uses, once: Creating, body: ExplainBuild) -> Response:
+    """Begin to find out what a build of a source would do; nothing is built, and there is no agent."""
+    source, command = parse.source(body.source), tuple(body.command)
+    return await once.answer(202, lambda also: uses.images.explain(caller, source, command, also=also), render.build)
 
 
 @router.get("/builds/{build}")
