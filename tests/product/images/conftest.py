@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import ssl
 from collections.abc import AsyncGenerator
 from dataclasses import replace
 from importlib.metadata import version
@@ -10,18 +11,28 @@ import pytest
 
 from skep.adapters.blobs.blobs import FolderBlobs
 from skep.adapters.blobs.logs import FolderLogs
+from skep.adapters.blobs.packages import FolderPackages
+from skep.adapters.keys.sealer import KeyFileSealer
 from skep.adapters.storage.database import SqlDatabase
 from skep.adapters.storage.stores import make_stores
 from skep.kernel.clock import SystemClock, to_ms
+from skep.kernel.indexes import Indexes
 from skep.kernel.settings import Settings
 from skep.library.frameworks import load
 from skep.product.access.model import Principal, ProjectId, Scope, TokenId
+from skep.product.access.service import AccessService
+from skep.product.gateway.mirror import Mirrors
+from skep.product.gateway.model import Policy
 from skep.product.gateway.resolver import SystemResolver
+from skep.product.gateway.upstream import Upstream
 from skep.product.images.builder import Builder
+from skep.product.images.host_keys import KnownHosts
+from skep.product.images.keyring import Keyring
 from skep.product.images.layers import Shelf
 from skep.product.images.model import Build, BuildStatus, Image, Source
 from skep.product.images.options import build_options
 from skep.product.images.service import ImageService
+from skep.product.secrets.service import SecretService
 from skep.product.work.model import WorkLimits, WorkTiming
 from skep.product.work.service import WorkService
 from skep.testing.wait import until
@@ -53,6 +64,15 @@ class Rig:
             token_id=TokenId("t"), name="t", project_id=ProjectId("prj_1"), scopes=frozenset({Scope.ADMIN})
         )
         self.shelf = Shelf()
+        access = AccessService(db, self.stores.access, self.stores.audit, self.clock, ids)
+        self.secrets = SecretService(db, self.stores.secrets, KeyFileSealer.at(folder / "key"), access, self.clock, ids)
+        self.keyring = Keyring(
+            db=db, store=self.stores.host_keys, secrets=self.secrets, secret_rows=self.stores.secrets, access=access,
+            clock=self.clock, known=KnownHosts(), leave=self.options.leave,
+        )  # fmt: skip
+        self.indexes = Indexes()
+        self.packages = FolderPackages(folder / "packages", self.clock, limit_bytes=1 << 30, keep_s=86_400)
+        self.mirrors: Mirrors
         self.lives = 0
         self.images: ImageService
         self.builder: Builder
@@ -64,6 +84,7 @@ class Rig:
         owner = f"life {self.lives}"
         chosen = replace(self.options, **options)
         common = {"db": self.db, "logs": self.logs, "blobs": self.blobs, "clock": self.clock, "ids": self.ids}
+        self.mirrors = self._mirrors()
         self.builder = Builder(
             **common,
             stores=self.stores,
@@ -75,6 +96,8 @@ class Rig:
             node_id="node",
             options=chosen,
             shelf=self.shelf,
+            keyring=self.keyring,
+            mirrors=self.mirrors,
         )
         work = WorkService(
             self.db, self.stores.work, self.hub, self.clock, self.ids, owner=owner, node_id="node",
@@ -88,6 +111,7 @@ class Rig:
             listeners=[self.listener],
             hub=self.hub,
             options=chosen,
+            keyring=self.keyring,
         )
         await self.db.write(lambda tx: self.stores.work.release_owner(tx, [f"life {self.lives - 1}"]))
         task = asyncio.create_task(work.run())
@@ -96,6 +120,14 @@ class Rig:
         finally:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
+            await self.mirrors.close()
+
+    def _mirrors(self) -> Mirrors:
+        hosts = self.options.index_hosts
+        policy = Policy(allow=hosts, internal=hosts, private=self.options.allow_private)
+        tls = ssl.create_default_context()
+        upstream = Upstream(policy, SystemResolver(), self.clock, self.indexes.logins, tls)
+        return Mirrors(self.indexes, upstream, self.packages, self.clock)
 
     async def begin(self, source: Source, command: tuple[str, ...] = ()) -> Build:
         """Begin a build."""

@@ -69,7 +69,9 @@ async def test_what_a_source_says_of_itself(rig, driver) -> None:
         listed("env: {MODE: fast}\nresource: {}")
         failure = (await rig.built(GIT)).failure
         assert failure.code == "skep_yaml_invalid"
-        assert failure.message.startswith("skep.yaml, line 2, column 1: unknown key `resource`; expected one of")
+        assert failure.message.startswith(
+            "skep.yaml, line 2, column 1: unknown key `resource`; did you mean `resources`?"
+        )
 
 
 async def test_a_crash_at_any_step_is_another_attempt(rig, driver) -> None:

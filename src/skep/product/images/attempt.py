@@ -1,46 +1,64 @@
-"""One attempt at a build, in one sandbox: fetch, look, plan, install, seal. What it returns is not yet recorded."""
+"""One attempt at a build: fetch, look, plan, then layer upon layer. What it returns is not yet recorded.
+
+Before the plan there is one sandbox, which holds the source and, while it is found out what that depends on, may run
+code of the user's. The source is sealed before that; each layer above it is made in a sandbox of its own.
+"""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
-from skep.kernel.clock import Clock
-from skep.kernel.errors import InvalidError, SkepError, TooLargeError
-from skep.kernel.settings import MIB
+from skep.kernel.errors import InvalidError, NotFoundError, SkepError, TooLargeError
 from skep.product.blobs.model import BlobId
 from skep.product.blobs.ports import BlobStore
-from skep.product.gateway.model import Policy
-from skep.product.images import failures, plan, refusals
-from skep.product.images.environment import installing
+from skep.product.images import bridge, locks, plan
+from skep.product.images.base import Base, Runtimes
+from skep.product.images.credentials import Credential
 from skep.product.images.failures import BuildFailedError
 from skep.product.images.fetching import Fetcher
-from skep.product.images.layers import Hold
+from skep.product.images.keyring import Keyring
+from skep.product.images.layering import Layering, Means, Step
 from skep.product.images.model import (
     Build,
+    ExplainedLayer,
+    Explanation,
     Failure,
     FilesSource,
     GitSource,
     ImageSource,
+    LayerKind,
     Recognised,
+    SourceListing,
     UploadSource,
 )
-from skep.product.images.options import BuildOptions
 from skep.product.images.ports import Framework
-from skep.product.images.workshop import Workshop
-from skep.product.sandboxes.model import LayerId
+from skep.product.images.recognising import recognise
+from skep.product.images.records import Made, Planned
+from skep.product.images.stages import Stages
+from skep.product.images.steps import BuildPlan, LockStep
+from skep.product.images.workshop import BuildLog, Workshop
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Made:
-    """What an attempt has made."""
+class Source:
+    """What is fetched, and with what."""
 
-    recognised: Recognised
-    layers: tuple[LayerId, ...]
-    base_fingerprint: str
-    source_digest: str
+    blobs: BlobStore
+    #: That of the build's upload, if it has one.
+    blob_id: BlobId | None
+    keyring: Keyring
+    credential: Credential | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """What a source turned out to be."""
+
     commit: str
-    #: Bytes that this build added; a layer that was there already counts nothing.
-    size: int
+    listing: SourceListing
+    base: Base
+    recognised: Recognised
 
 
 class Attempt:
@@ -49,126 +67,155 @@ class Attempt:
     def __init__(
         self,
         *,
-        workshop: Workshop,
-        blobs: BlobStore,
+        means: Means,
+        stages: Stages,
+        layering: Layering,
         frameworks: Sequence[Framework],
-        options: BuildOptions,
-        clock: Clock,
-        step: Callable[[str], Awaitable[None]],
-        hold: Hold,
+        runtimes: Runtimes,
+        step: Step,
+        log: BuildLog,
+        build: Build,
+        source: Source,
     ) -> None:
-        self._workshop = workshop
-        self._blobs = blobs
+        self._means = means
+        self._stages = stages
+        self._layering = layering
         self._frameworks = frameworks
-        self._options = options
-        self._clock = clock
+        self._runtimes = runtimes
         self._step = step
-        self._hold = hold
-        self._deadline = clock.monotonic() + options.timeout_s
-        self._fetcher = Fetcher(workshop, options)
+        self._log = log
+        self._build = build
+        self._source = source
 
-    async def make(self, build: Build, blob_id: BlobId | None) -> Made:
-        """Bring *build* from its source to sealed layers; *blob_id* is that of its upload, if it has one."""
-        try:
-            return await self._make(build, blob_id)
-        except (InvalidError, TooLargeError) as error:
-            raise BuildFailedError(_failure(error)) from error
+    async def plan(self) -> tuple[Planned, BuildPlan]:
+        """Fetch the source and find out what is to be built; the source's own layer is there after that.
 
-    async def _make(self, build: Build, blob_id: BlobId | None) -> Made:
-        driver, log = self._workshop.driver, self._workshop.log
-        await self._step("fetching")
-        commit = await self._fetch(build, blob_id)
-        await self._step("planning")
-        wanted = tuple(pattern for framework in self._frameworks for pattern in framework.reads) + plan.READS
-        listing, python = await self._fetcher.list(wanted)
-        base = plan.Base(fingerprint=await driver.base_fingerprint(), python=python, uv=self._options.uv_version)
-        # What strangers wrote is parsed beside the event loop, however short the limits keep it.
-        recognised = await asyncio.to_thread(plan.recognise, listing, self._frameworks, build.command)
-        await log.say(f"{_files(len(listing.files))}. Recognised: {recognised.framework} ({_evidence(recognised)}).")
-        await log.say(f"Command: {' '.join(recognised.command)}")
-        made = plan.make_plan(listing, recognised, base, build.project_id, installing(self._options.index_url))
-        layers = (made.app_layer,) if made.env_layer is None else (made.env_layer, made.app_layer)
-        # From here on it is looked which of them are there: none may go until an image names them.
-        await self._hold(layers)
-        size = await self._build(made)
+        Of a build that only explains, no layer is made.
+        """
+        with _told():
+            async with self._stages.stage() as workshop:
+                found = await self._find(workshop)
+                lock = await self._lock(workshop, found)
+            made = await asyncio.to_thread(
+                bridge.plan_build, found.listing, found.recognised, lock, found.base, self._build.project_id
+            )
+            there = await self._layering.look(made.layers)
+        layers = tuple(
+            ExplainedLayer(id=layer.id, kind=layer.kind, about=layer.about, there=layer.id in there, steps=layer.steps)
+            for layer in made.layers
+        )
+        planned = Planned(
+            recognised=found.recognised,
+            commit=found.commit,
+            base_fingerprint=found.base.fingerprint,
+            source_digest=found.listing.digest,
+            explanation=Explanation(runtimes=made.runtimes, shared=made.shared, private=made.private, layers=layers),
+        )
+        return planned, made
+
+    async def make(self, planned: Planned, made: BuildPlan) -> Made:
+        """Make the layers that are not there yet."""
+        with _told():
+            if all(layer.there for layer in planned.explanation.layers if layer.kind is not LayerKind.SOURCE):
+                await self._log.say("Nothing to install: the layers of an earlier build are used again.")
+            await self._layering.make(made.layers)
         return Made(
-            recognised=recognised,
-            layers=layers,
-            base_fingerprint=base.fingerprint,
-            source_digest=listing.digest,
-            commit=commit,
-            size=size,
+            planned=planned, layers=tuple(layer.id for layer in made.layers), size=self._layering.size(made.layers)
         )
 
-    async def _fetch(self, build: Build, blob_id: BlobId | None) -> str:
-        match build.source:
+    # ---- parts
+
+    async def _find(self, workshop: Workshop) -> Found:
+        await self._step("fetching")
+        fetcher = Fetcher(workshop, self._means.options)
+        commit = await self._fetch(fetcher)
+        await self._step("planning")
+        wanted = tuple(pattern for framework in self._frameworks for pattern in framework.reads) + plan.READS
+        listing, python = await fetcher.list(wanted)
+        base = Base(
+            fingerprint=await self._means.driver.base_fingerprint(),
+            python=python,
+            uv=self._means.options.uv_version,
+            runtimes=self._runtimes,
+        )
+        # What strangers wrote is parsed beside the event loop, however short the limits keep it.
+        recognised = await asyncio.to_thread(recognise, listing, self._frameworks, self._build.command)
+        evidence = ", ".join(recognised.evidence)
+        await self._log.say(f"{_files(len(listing.files))}. Recognised: {recognised.framework} ({evidence}).")
+        await self._log.say(f"Command: {' '.join(recognised.command)}")
+        return Found(commit=commit, listing=listing, base=base, recognised=recognised)
+
+    async def _fetch(self, fetcher: Fetcher) -> str:
+        match self._build.source:
             case GitSource() as source:
                 at = f" at {source.ref}" if source.ref else ""
-                await self._workshop.log.say(f"Fetching {source.url}{at}.")
-                return await self._fetcher.git(source)
+                await self._log.say(f"Fetching {source.url}{at}.")
+                return await fetcher.git(
+                    source,
+                    project_id=self._build.project_id,
+                    keyring=self._source.keyring,
+                    credential=self._source.credential,
+                )
             case UploadSource() as source:
-                assert blob_id is not None, "the upload was looked up before the attempt"
-                await self._workshop.log.say(f"Unpacking the upload {source.label or source.upload_id}.")
-                await self._fetcher.upload(source, self._blobs, blob_id)
+                assert self._source.blob_id is not None, "the upload was looked up before the attempt"
+                await self._log.say(f"Unpacking the upload {source.label or source.upload_id}.")
+                await fetcher.upload(source, self._source.blobs, self._source.blob_id)
             case FilesSource() as source:
-                await self._fetcher.files(source)
+                await fetcher.files(source)
             case ImageSource():
                 raise InvalidError("Container images cannot be run by this driver.", code="images_need_docker")
         return ""
 
-    async def _build(self, made: plan.BuildPlan) -> int:
-        """Make the layers that are not there yet; return their size."""
-        there = set(await self._workshop.driver.layers())
-        env_there = made.env_layer is None or made.env_layer in there
-        if env_there and made.app_layer in there:
-            await self._workshop.log.say("Nothing changed: the layers of an earlier build are used again.")
-            return 0
-        size = 0
-        if not made.packaged:
-            size += await self._seal("source", ("/app",), made.app_layer, there, writable=True)
-        if made.env_layer is not None:
-            if not env_there or made.packaged:
-                await self._install(made)
-            size += await self._seal("environment", (plan.ENVIRONMENT,), made.env_layer, there, writable=False)
-        if made.packaged:
-            size += await self._seal("source", ("/app",), made.app_layer, there, writable=True)
-        return size
+    async def _lock(self, workshop: Workshop, found: Found) -> locks.Lock | None:
+        """Seal the source, then find out which files exactly it depends on, unless that was found out before."""
+        project_id = self._build.project_id
+        step: LockStep | None = None
+        if not self._build.explain:
+            source = bridge.source_layer(found.listing, project_id)
+            if not await self._layering.look((source,)):
+                await self._layering.seal(workshop, source)
+        if step is None:
+            return None
+        text = await self._means.ledger.lock(project_id, step.key)
+        if text is None:
+            text = await self._resolve(workshop, step)
+            lock = await asyncio.to_thread(locks.parse, text, found.base, step.python)
+            await self._means.ledger.keep_lock(project_id, step.key, text)
+            return lock
+        await self._log.say("The requirements are those of an earlier build: what it resolved is used again.")
+        return await asyncio.to_thread(locks.parse, text, found.base, step.python)
 
-    async def _install(self, made: plan.BuildPlan) -> None:
-        await self._step("installing")
-        workshop = self._workshop
-        hosts = self._options.index_hosts
-        advice = refusals.while_installing(hosts)
-        workshop.open_to(Policy(allow=hosts, internal=hosts, private=self._options.allow_private, advice=advice))
-        for step in made.steps:
-            await workshop.log.say("$ " + " ".join(step))
-            left = self._deadline - self._clock.monotonic()
-            ran = await workshop.run(step, env=made.env, timeout_s=left)
-            if ran.ok:
-                continue
-            failure = failures.of_exit(
-                ran.exit,
-                ran.stderr,
-                seen=await workshop.driver.inspect(workshop.handle),
-                limits=self._options.limits,
-                limit_s=self._options.timeout_s,
-            )
-            raise BuildFailedError(failure or failures.of_install(ran.stderr, workshop.refusal))
-
-    async def _seal(
-        self, what: str, paths: tuple[str, ...], layer: LayerId, there: set[LayerId], *, writable: bool
-    ) -> int:
-        if layer in there:
-            await self._workshop.log.say(f"The {what} is the one of an earlier build: layer {layer[:12]}.")
-            return 0
-        await self._step("sealing")
-        size = await self._workshop.driver.seal(self._workshop.handle, paths, layer, writable=writable)
-        await self._workshop.log.say(f"Sealed the {what}: layer {layer[:12]}, {_size(size)}.")
-        return size
+    async def _resolve(self, workshop: Workshop, step: LockStep) -> str:
+        """Run *step*, and return what it wrote: untrusted, bounded."""
+        await self._step("locking")
+        await self._layering.run(
+            workshop,
+            step.steps,
+            env=step.env,
+            files=step.files,
+            reach=step.reach,
+            failed=lambda words, refusal: locks.failure(step, words, refusal),
+        )
+        answer = bytearray()
+        driver = self._means.driver
+        try:
+            async for data in driver.get(workshop.handle, step.answer, limit=locks.MAX_ANSWER):
+                answer += data
+        except NotFoundError as error:
+            if error.code == "sandbox_gone":
+                raise
+            failure = Failure(code="lock_invalid", message="The list of what it depends on vanished.")
+            raise BuildFailedError(failure) from error
+        return answer.decode("utf-8", "replace")
 
 
-def _evidence(recognised: Recognised) -> str:
-    return ", ".join(recognised.evidence)
+@contextmanager
+def _told() -> Generator[None]:
+    """Turn what is wrong with a source into a failure of its build."""
+    try:
+        yield
+    except (InvalidError, TooLargeError) as error:
+        raise BuildFailedError(_failure(error)) from error
 
 
 def _failure(error: SkepError) -> Failure:
@@ -177,7 +224,3 @@ def _failure(error: SkepError) -> Failure:
 
 def _files(count: int) -> str:
     return "1 file" if count == 1 else f"{count} files"
-
-
-def _size(octets: int) -> str:
-    return f"{octets / MIB:.1f} MiB" if octets >= MIB // 10 else f"{octets / 1024:.1f} KiB"

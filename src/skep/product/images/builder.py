@@ -2,8 +2,7 @@
 
 import asyncio
 from collections.abc import Coroutine, Sequence
-from contextlib import suppress
-from typing import Any
+from typing import Any, TypeVar
 
 from skep.kernel.clock import Clock
 from skep.kernel.database import Database, Tx
@@ -11,23 +10,26 @@ from skep.kernel.errors import NotFoundError, SkepError, UnavailableError
 from skep.kernel.events import Hub
 from skep.kernel.ids import IdSource
 from skep.product.blobs.ports import BlobStore, LogStore
-from skep.product.gateway.ports import Resolver
+from skep.product.gateway.ports import Mirrors, Resolver
 from skep.product.images import failures, machine
-from skep.product.images.attempt import Attempt, Made
-from skep.product.images.environment import DOOR_PORT
+from skep.product.images.attempt import Attempt, Source
+from skep.product.images.base import NoRuntimes, Runtimes
 from skep.product.images.failures import BuildFailedError
+from skep.product.images.keyring import Keyring
+from skep.product.images.layering import Layering, Means
 from skep.product.images.layers import Hold, Shelf
+from skep.product.images.ledger import Ledger
 from skep.product.images.model import Build, BuildId, Failure
 from skep.product.images.options import BuildOptions
 from skep.product.images.ports import BuildListener, Framework
-from skep.product.images.records import BuildRecords, Stores
-from skep.product.images.workshop import AttemptLostError, BuildDriver, BuildLog, Workshop
-from skep.product.sandboxes.model import Handle, Isolation, SandboxId, SandboxSpec
+from skep.product.images.records import BuildRecords, Made, Planned, Stores
+from skep.product.images.removal import Removal
+from skep.product.images.stages import Stages, Tools
+from skep.product.images.workshop import AttemptLostError, BuildDriver, BuildLog
 from skep.product.work.model import Lease, WorkItem
 
 KIND = "build"
-_DESTROY_TRIES = 5
-_DESTROY_PAUSE_S = 0.2
+T = TypeVar("T")
 
 
 class Builder:
@@ -50,19 +52,30 @@ class Builder:
         node_id: str,
         options: BuildOptions,
         shelf: Shelf,
+        keyring: Keyring,
+        mirrors: Mirrors,
+        runtimes: Runtimes | None = None,
     ) -> None:
         self._records = BuildRecords(
             db=db, stores=stores, logs=logs, listeners=listeners, clock=clock, ids=ids, hub=hub, node_id=node_id
         )
-        self._driver = driver
+        self._removal = Removal(self._records, driver)
+        self._tools = Tools(driver=driver, resolver=resolver, ids=ids, clock=clock, limits=options.limits)
+        self._means = Means(
+            driver=driver,
+            ledger=Ledger(db, stores.images, clock, node_id=node_id),
+            mirrors=mirrors,
+            options=options,
+            clock=clock,
+        )
         self._logs = logs
         self._blobs = blobs
         self._frameworks = frameworks
-        self._resolver = resolver
+        self._runtimes = runtimes or NoRuntimes()
         self._clock = clock
-        self._ids = ids
         self._options = options
         self._shelf = shelf
+        self._keyring = keyring
         #: Of each build that goes on in this process: set when somebody cancels it.
         self._cancelled: dict[BuildId, asyncio.Event] = {}
 
@@ -97,7 +110,7 @@ class Builder:
             await self._logs.close(build.log_id)
 
     async def _run(self, build: Build, lease: Lease, cancelled: asyncio.Event) -> None:
-        await self._remove_sandbox(build.sandbox_id)
+        await self._removal.all_of(build.id)
         if build.cancel_requested:
             await self._records.cancel(build.id, lease)
         elif build.attempt >= self._options.max_attempts:
@@ -106,7 +119,7 @@ class Builder:
             build = await self._records.begin(build, lease)
             with self._shelf.holding() as hold:
                 await self._try(build, lease, cancelled, hold)
-            await self._remove_sandbox(build.sandbox_id)
+            await self._removal.all_of(build.id)
 
     async def _try(self, build: Build, lease: Lease, cancelled: asyncio.Event, hold: Hold) -> None:
         """Make one attempt, and record what became of it."""
@@ -121,7 +134,7 @@ class Builder:
             why = error.message if isinstance(error, SkepError) else str(error)
             await log.say(f"The attempt was lost: {why}.")
             # Before the work is given back: whoever takes it up finds nothing.
-            await self._remove_sandbox(build.sandbox_id)
+            await self._removal.all_of(build.id)
             if build.attempt >= self._options.max_attempts:
                 await self._records.fail(build.id, lease, failures.interrupted(build.attempt, why))
             else:
@@ -129,14 +142,17 @@ class Builder:
         else:
             if made is None:
                 # Its processes end before the row says so.
-                await self._destroy(build.sandbox_id)
+                await self._removal.end_processes(build.id)
                 await log.say("Cancelled.")
                 await self._records.cancel(build.id, lease)
+            elif isinstance(made, Planned):
+                await log.say("Explained; nothing was built.")
+                await self._records.explained(build, lease, made)
             else:
                 await log.say("Done.")
                 await self._records.succeed(build, lease, made)
 
-    async def _timed(self, build: Build, lease: Lease, log: BuildLog, hold: Hold) -> Made:
+    async def _timed(self, build: Build, lease: Lease, log: BuildLog, hold: Hold) -> Made | Planned:
         limit = asyncio.timeout(self._options.timeout_s)
         try:
             async with limit:
@@ -146,61 +162,34 @@ class Builder:
                 raise
             raise BuildFailedError(failures.timed_out(self._options.timeout_s)) from error
 
-    async def _attempt(self, build: Build, lease: Lease, log: BuildLog, hold: Hold) -> Made:
-        assert build.sandbox_id is not None, "an attempt has a sandbox"
-        spec = SandboxSpec(
-            id=build.sandbox_id,
-            project_id=build.project_id,
-            isolation=Isolation.CONTAINER,
-            limits=self._options.limits,
-            doors=(DOOR_PORT,),
-        )
-        handle = await self._driver.create(spec)
-        await self._records.sandbox_ready(spec.id, handle)
-
+    async def _attempt(self, build: Build, lease: Lease, log: BuildLog, hold: Hold) -> Made | Planned:
         async def step(name: str) -> None:
             await self._records.step(build.id, lease, name)
 
-        workshop = Workshop(self._driver, handle, log, self._ids, self._clock)
-        attempt = Attempt(
-            workshop=workshop,
+        source = Source(
             blobs=self._blobs,
-            frameworks=self._frameworks,
-            options=self._options,
-            clock=self._clock,
-            step=step,
-            hold=hold,
+            blob_id=await self._records.blob_of(build),
+            keyring=self._keyring,
+            credential=await self._keyring.credential(build.project_id, build.source),
         )
-        async with workshop.door(self._resolver):
-            return await attempt.make(build, await self._records.blob_of(build))
-
-    # ---- the sandbox
-
-    async def _remove_sandbox(self, sandbox_id: SandboxId | None) -> None:
-        """Destroy the sandbox if it exists, and then its row; what cannot be done now is left to reconciliation."""
-        if sandbox_id is not None:
-            await self._records.forget_sandbox(sandbox_id, gone=await self._destroy(sandbox_id))
-
-    async def _destroy(self, sandbox_id: SandboxId | None) -> bool:
-        if sandbox_id is None:
-            return True
-        for _ in range(_DESTROY_TRIES):
-            with suppress(UnavailableError):
-                if (handle := await self._handle(sandbox_id)) is not None:
-                    with suppress(NotFoundError):
-                        await self._driver.destroy(handle)
-                return True
-            await asyncio.sleep(_DESTROY_PAUSE_S)
-        return False
-
-    async def _handle(self, sandbox_id: SandboxId) -> Handle | None:
-        if (recorded := await self._records.handle_of(sandbox_id)) is not None:
-            return recorded
-        # It died between the intent and the effect's record: only the driver knows whether there is one.
-        return next((handle for handle in await self._driver.recover() if handle.id == sandbox_id), None)
+        stages = Stages(self._tools, self._records, self._removal, build, lease, log)
+        attempt = Attempt(
+            means=self._means,
+            stages=stages,
+            layering=Layering(self._means, stages, log, step, hold, build.project_id),
+            frameworks=self._frameworks,
+            runtimes=self._runtimes,
+            step=step,
+            log=log,
+            build=build,
+            source=source,
+        )
+        planned, plan = await attempt.plan()
+        await self._records.planned(build.id, lease, planned)
+        return planned if build.explain else await attempt.make(planned, plan)
 
 
-async def _unless(cancelled: asyncio.Event, attempt: Coroutine[Any, Any, Made]) -> Made | None:
+async def _unless(cancelled: asyncio.Event, attempt: Coroutine[Any, Any, T]) -> T | None:
     """Return what *attempt* made, or None as soon as *cancelled* is set; nothing of it goes on after that."""
     making, waiting = asyncio.ensure_future(attempt), asyncio.ensure_future(cancelled.wait())
     try:

@@ -1,7 +1,7 @@
 """The rows of a build while it is worked on: each change is one transaction, checked against the lease."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from skep.kernel.clock import Clock, to_ms
@@ -12,17 +12,46 @@ from skep.kernel.ids import IdSource
 from skep.product.blobs.model import BlobId, LogId
 from skep.product.blobs.ports import LogStore
 from skep.product.images import machine
-from skep.product.images.attempt import Made
 from skep.product.images.failures import BuildFailedError
-from skep.product.images.model import Build, BuildId, Failure, Image, ImageId, UploadSource
+from skep.product.images.model import (
+    Build,
+    BuildId,
+    Explanation,
+    Failure,
+    Image,
+    ImageId,
+    Recognised,
+    UploadSource,
+)
 from skep.product.images.ports import BuildListener, ImageStore
-from skep.product.sandboxes.model import Handle, Phase, Sandbox, SandboxId
+from skep.product.sandboxes.model import Handle, LayerId, Phase, Sandbox, SandboxId
 from skep.product.sandboxes.ports import SandboxStore
 from skep.product.work.model import Lease
 from skep.product.work.ports import WorkStore
 
 _FIRST_RETRY_MS = 500
 _LONGEST_RETRY_MS = 8_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Planned:
+    """What an attempt found out before it made anything."""
+
+    recognised: Recognised
+    commit: str
+    base_fingerprint: str
+    source_digest: str
+    explanation: Explanation
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Made:
+    """What an attempt has made."""
+
+    planned: Planned
+    layers: tuple[LayerId, ...]
+    #: Bytes of all its layers, also of those that it found made.
+    size: int
 
 
 class Stores(Protocol):
@@ -92,25 +121,16 @@ class BuildRecords:
     async def begin(self, build: Build, lease: Lease) -> Build:
         """Commit the intent of the next attempt: its number, and the sandbox that it will make."""
         now_ms = self._now_ms()
-        sandbox_id = SandboxId(self._ids.new("sbx", now_ms))
+        sandbox = self._new_sandbox(build, now_ms)
         log_id = build.log_id
         if (await self._logs.position(log_id)).closed:
             # The attempt before had closed its log and died before it could record its end.
             log_id = LogId(self._ids.new("log", now_ms))
-        sandbox = Sandbox(
-            id=sandbox_id,
-            project_id=build.project_id,
-            node_id=self._node_id,
-            owner=build.id,
-            phase=Phase.INTENDED,
-            handle=None,
-            created_ms=now_ms,
-        )
 
         def begin(tx: Tx) -> Build:
             self._stores.work.check(tx, lease)
             intended = machine.begin_attempt(
-                self._load(tx, build.id), now_ms=now_ms, node_id=self._node_id, sandbox_id=sandbox_id, log_id=log_id
+                self._load(tx, build.id), now_ms=now_ms, node_id=self._node_id, sandbox_id=sandbox.id, log_id=log_id
             )
             self._stores.images.save_build(tx, intended)
             self._stores.sandboxes.insert(tx, sandbox)
@@ -129,6 +149,37 @@ class BuildRecords:
 
         await self._db.write(change)
 
+    async def planned(self, build_id: BuildId, lease: Lease, planned: Planned) -> None:
+        """Record what the source is, and what will be built of it: also for a build that fails later."""
+
+        def change(tx: Tx) -> None:
+            self._stores.work.check(tx, lease)
+            self._stores.images.save_build(tx, _with_plan(self._load(tx, build_id), planned))
+            self._notify(tx, build_id)
+
+        await self._db.write(change)
+
+    async def next_sandbox(self, build_id: BuildId, lease: Lease) -> tuple[SandboxId | None, SandboxId]:
+        """Commit the intent of another sandbox, and that the one before is to go; return the ids of both."""
+        now_ms = self._now_ms()
+
+        def change(tx: Tx) -> tuple[SandboxId | None, SandboxId]:
+            self._stores.work.check(tx, lease)
+            build = self._load(tx, build_id)
+            sandbox = self._new_sandbox(build, now_ms)
+            if build.sandbox_id is not None:
+                self._doom(tx, build.sandbox_id)
+            self._stores.sandboxes.insert(tx, sandbox)
+            self._stores.images.save_build(tx, replace(build, sandbox_id=sandbox.id))
+            return build.sandbox_id, sandbox.id
+
+        return await self._db.write(change)
+
+    async def explained(self, build: Build, lease: Lease, planned: Planned) -> None:
+        """Record the end of a build that only explains."""
+        now_ms = self._now_ms()
+        await self._end(build.id, lease, lambda current: machine.explained(_with_plan(current, planned), now_ms=now_ms))
+
     async def succeed(self, build: Build, lease: Lease, made: Made) -> None:
         """Record the image and the build's end."""
         now_ms = self._now_ms()
@@ -137,10 +188,10 @@ class BuildRecords:
             project_id=build.project_id,
             node_id=self._node_id,
             layers=made.layers,
-            base_fingerprint=made.base_fingerprint,
-            recognised=made.recognised,
-            source_digest=made.source_digest,
-            commit=made.commit,
+            base_fingerprint=made.planned.base_fingerprint,
+            recognised=made.planned.recognised,
+            source_digest=made.planned.source_digest,
+            commit=made.planned.commit,
             size=made.size,
             created_ms=now_ms,
         )
@@ -178,7 +229,12 @@ class BuildRecords:
         if build is not None and not machine.is_over(build):
             self._record_end(tx, machine.fail(build, failure, now_ms=self._now_ms()), None)
 
-    # ---- the sandbox's row
+    # ---- the sandboxes' rows
+
+    async def sandboxes_of(self, build_id: BuildId) -> list[SandboxId]:
+        """Return the sandboxes of this machine that the build has intended and that are not known to be gone."""
+        rows = await self._db.read(lambda tx: self._stores.sandboxes.of_node(tx, self._node_id))
+        return [row.id for row in rows if row.owner == build_id]
 
     async def handle_of(self, sandbox_id: SandboxId) -> Handle | None:
         """Return the recorded handle, if it came to be recorded."""
@@ -223,9 +279,21 @@ class BuildRecords:
         self._stores.images.save_build(tx, ended)
         if ended.sandbox_id is not None:
             self._doom(tx, ended.sandbox_id)
-        for listener in self._listeners:
-            listener.build_ended(tx, ended, image)
+        if not ended.explain:
+            for listener in self._listeners:
+                listener.build_ended(tx, ended, image)
         self._notify(tx, ended.id)
+
+    def _new_sandbox(self, build: Build, now_ms: int) -> Sandbox:
+        return Sandbox(
+            id=SandboxId(self._ids.new("sbx", now_ms)),
+            project_id=build.project_id,
+            node_id=self._node_id,
+            owner=build.id,
+            phase=Phase.INTENDED,
+            handle=None,
+            created_ms=now_ms,
+        )
 
     def _doom(self, tx: Tx, sandbox_id: SandboxId) -> None:
         if self._stores.sandboxes.get(tx, sandbox_id) is not None:
@@ -242,3 +310,7 @@ class BuildRecords:
 
     def _now_ms(self) -> int:
         return to_ms(self._clock.now())
+
+
+def _with_plan(build: Build, planned: Planned) -> Build:
+    return replace(build, recognised=planned.recognised, commit=planned.commit, explanation=planned.explanation)

@@ -17,6 +17,7 @@ from skep.product.blobs.ports import BlobStore, LogStore
 from skep.product.blobs.space import Space
 from skep.product.images import machine, sources
 from skep.product.images.builder import KIND
+from skep.product.images.keyring import Keyring
 from skep.product.images.model import (
     Build,
     BuildId,
@@ -55,6 +56,7 @@ class ImageService:
         ids: IdSource,
         hub: Hub,
         options: BuildOptions,
+        keyring: Keyring,
         space: Space | None = None,
     ) -> None:
         self._db = db
@@ -69,6 +71,7 @@ class ImageService:
         self._ids = ids
         self._hub = hub
         self._options = options
+        self._keyring = keyring
         self._space = space or Space()
 
     async def upload(
@@ -106,7 +109,38 @@ class ImageService:
         """Refuse a source that can never be built; `InvalidError` says where it is wrong."""
         sources.check(source, self._options.leave)
 
-    def begin(self, tx: Tx, *, project_id: str, agent_id: str, source: Source, command: tuple[str, ...]) -> Build:
+    async def explain(
+        self, principal: Principal, source: Source, command: tuple[str, ...] = (), also: Also[Build] | None = None
+    ) -> Build:
+        """Begin a build that ends once it is known what would be built; it makes no image and belongs to no agent.
+
+        Raises:
+            InvalidError: the source can never be built.
+            NotFoundError: the upload is not there.
+            UnavailableError: `disk_full`; nothing was accepted.
+        """
+        require(principal, Scope.OPERATE)
+
+        def begin(tx: Tx) -> Build:
+            build = self.begin(
+                tx, project_id=principal.project_id, agent_id="", source=source, command=command, explain=True
+            )
+            if also is not None:
+                also(tx, build)
+            return build
+
+        return await self._db.write(begin)
+
+    def begin(
+        self,
+        tx: Tx,
+        *,
+        project_id: str,
+        agent_id: str,
+        source: Source,
+        command: tuple[str, ...],
+        explain: bool = False,
+    ) -> Build:
         """Insert a build and enqueue its work, in the caller's transaction.
 
         Raises:
@@ -118,6 +152,7 @@ class ImageService:
         self._space.require("no new builds are taken")
         if isinstance(source, UploadSource):
             self._require_upload(tx, project_id, source)
+        self._keyring.require(tx, project_id, source)
         now_ms = to_ms(self._clock.now())
         build = Build(
             id=BuildId(self._ids.new("bld", now_ms)),
@@ -125,6 +160,7 @@ class ImageService:
             agent_id=agent_id,
             source=source,
             command=command,
+            explain=explain,
             status=BuildStatus.QUEUED,
             log_id=LogId(self._ids.new("log", now_ms)),
             created_ms=now_ms,
@@ -169,8 +205,9 @@ class ImageService:
             if build.sandbox_id is not None and self._sandboxes.get(tx, build.sandbox_id) is not None:
                 # Left by an attempt that a crash ended; reconciliation removes it.
                 self._sandboxes.set_phase(tx, build.sandbox_id, Phase.DESTROYING)
-            for listener in self._listeners:
-                listener.build_ended(tx, build, None)
+            if not build.explain:
+                for listener in self._listeners:
+                    listener.build_ended(tx, build, None)
             self._hub.announce(self._db, tx, f"build:{build_id}")
             return build, True
 

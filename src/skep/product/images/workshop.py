@@ -1,6 +1,6 @@
 """A build's sandbox as its builder sees it: run a command, watch it into the log, learn how it ended."""
 
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Protocol
@@ -11,7 +11,7 @@ from skep.product.blobs.model import LogId
 from skep.product.blobs.ports import LogStore
 from skep.product.gateway.egress import EgressProxy
 from skep.product.gateway.model import ConnectionRecord, Policy, Refusal
-from skep.product.gateway.ports import Resolver
+from skep.product.gateway.ports import Resolver, Site
 from skep.product.images import refusals
 from skep.product.images.environment import DOOR_PORT
 from skep.product.sandboxes.model import Command, CommandId, Exit, ExitReason, Handle, Stream
@@ -55,6 +55,14 @@ class BuildLog:
         self._clock = clock
         self._hidden = tuple(text.encode() for text in hidden)
         self._held: dict[str, bytes] = {}
+
+    def hide(self, texts: Iterable[str]) -> None:
+        """Keep *texts* out of the log, too, from now on."""
+        self._hidden = (*self._hidden, *(text.encode() for text in texts if text))
+
+    def clean(self, text: str) -> str:
+        """Return *text* without what must not be seen."""
+        return self._clean(text.encode()).decode()
 
     async def say(self, text: str) -> None:
         """Write a line of Skep's own."""
@@ -107,13 +115,15 @@ class Workshop:
         async with self._proxy.serving(listener):
             yield
 
-    def open_to(self, policy: Policy, *, bytes_down: int | None = None) -> None:
-        """Let the door lead where *policy* says, for at most *bytes_down* bytes in."""
+    def open_to(
+        self, policy: Policy, *, bytes_down: int | None = None, sites: Mapping[str, Site] | None = None
+    ) -> None:
+        """Let the door lead where *policy* says, for at most *bytes_down* bytes in, and answer for *sites* itself."""
         assert self._proxy is not None, "the door is opened first"
         self._seen.clear()
         self._advice = policy.advice
         self._advised = False
-        self._proxy.renew(policy, bytes_down=bytes_down)
+        self._proxy.renew(policy, bytes_down=bytes_down, sites=sites)
 
     @property
     def over_limit(self) -> bool:
