@@ -133,7 +133,7 @@ def operator(git, canary, mover):
 def index(skep):
     """Host and port of the index that builds use here."""
     options = build_options(skep.settings, uv_version="")
-    rule = options.index_hosts[0 if options.index_url is None else -1]
+    rule = options.index_hosts[-1 if options.indexes.named else 0]
     return rule.host, rule.port
 
 

@@ -46,7 +46,7 @@ async def make_application(settings: Settings, db: SqlDatabase, hub: Hub, redact
         settings=settings,
         api=api,
         loops=make_loops(base, nouns),
-        end=partial(make_end, nouns),
+        end=partial(make_end, base, nouns),
     )
 
 

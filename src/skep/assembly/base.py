@@ -5,12 +5,14 @@ from dataclasses import dataclass
 
 from skep.adapters.blobs.blobs import FolderBlobs
 from skep.adapters.blobs.logs import FolderLogs
+from skep.adapters.blobs.packages import FolderPackages
 from skep.adapters.drivers.oci.driver import OciDriver
 from skep.adapters.drivers.oci.keeper import KeeperClient
 from skep.adapters.keys.sealer import KeyFileSealer
 from skep.adapters.storage.database import SqlDatabase
 from skep.adapters.storage.stores import Stores, make_stores
 from skep.assembly import machine
+from skep.assembly.packages import make_mirrors, make_packages
 from skep.kernel.clock import SystemClock, to_ms
 from skep.kernel.database import Tx
 from skep.kernel.events import Hub
@@ -18,6 +20,7 @@ from skep.kernel.ids import IdSource
 from skep.kernel.log import Redactor
 from skep.kernel.settings import Settings
 from skep.product.blobs.sweep import Files
+from skep.product.gateway.mirror import Mirrors
 from skep.product.nodes.model import Node, NodeId, NodeStart
 from skep.product.nodes.service import NodeService
 
@@ -36,6 +39,8 @@ class Base:
     driver: OciDriver
     blobs: FolderBlobs
     logs: FolderLogs
+    packages: FolderPackages
+    mirrors: Mirrors
     sealer: KeyFileSealer
     nodes: NodeService
     #: The life of this machine's node that began with this process.
@@ -72,6 +77,8 @@ async def make_base(settings: Settings, db: SqlDatabase, hub: Hub, redactor: Red
         if started.previous is not None:
             stores.work.release_owner(tx, [started.previous.incarnation])
 
+    packages = make_packages(settings, clock)
+    mirrors = make_mirrors(settings, packages, clock)
     started = await nodes.start(machine.node_name(settings.state_dir), machine.boot_id(), give_up_leases)
     return Base(
         settings=settings,
@@ -84,6 +91,8 @@ async def make_base(settings: Settings, db: SqlDatabase, hub: Hub, redactor: Red
         driver=OciDriver(KeeperClient(settings.keeper_socket)),
         blobs=FolderBlobs(settings.state_dir / "blobs"),
         logs=FolderLogs(settings.state_dir / "logs", hub),
+        packages=packages,
+        mirrors=mirrors,
         sealer=KeyFileSealer.at(settings.state_dir / "key"),
         nodes=nodes,
         started=started,

@@ -37,12 +37,14 @@ def make_loops(base: Base, nouns: Nouns) -> Loops:
         "reconcile": lambda: every(_RECONCILE_S, lambda: nouns.sandboxes.reconcile(sweep=True)),
         "uses of tokens": partial(every, _USES_S, nouns.access.keep_uses),
         "sweep": partial(every, _SWEEP_S, sweep.sweep),
+        "packages": partial(every, _SWEEP_S, base.packages.prune),
         **{f"retention of {noun}": partial(every, _RETENTION_S, prune) for noun, prune in prunes(base, nouns).items()},
     }
 
 
-async def make_end(nouns: Nouns) -> None:
+async def make_end(base: Base, nouns: Nouns) -> None:
     """Write what would be lost with the process, as far as there is time for it; nothing depends on it."""
+    await base.mirrors.close()
     with suppress(SkepError, TimeoutError):
         async with asyncio.timeout(_END_S):
             await nouns.access.keep_uses()

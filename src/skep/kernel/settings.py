@@ -14,7 +14,13 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from skep.kernel import operator_files
+from skep.kernel.indexes import Indexes, with_own
+from skep.kernel.operator_files import OperatorFiles
+
 MIB = 1024 * 1024
+#: How the launcher hands `Indexes` to the server; it holds credentials.
+INDEXES_VARIABLE = "SKEP_OPERATOR_INDEXES"
 
 #: A setting that is a list is written with commas: `SKEP_GIT_HTTP_HOSTS=git.lan,10.0.0.7:3000`.
 CommaList = Annotated[tuple[str, ...], NoDecode]
@@ -63,6 +69,9 @@ class Settings(BaseSettings):
     max_timeout_s: float = Field(
         default=86400, gt=0, description="The longest wall-clock limit that may be asked for, seconds."
     )
+    ask_timeout_s: float = Field(
+        default=604_800, gt=0, description="The longest that a run waits for a person's answer, seconds."
+    )
     output_limit_mb: int = Field(
         default=10, ge=1, description="Kept output of one attempt, MiB: the first and last half."
     )
@@ -87,15 +96,30 @@ class Settings(BaseSettings):
         default=(), description="host or host:port whose repositories may be fetched over plain http."
     )
     git_ssh_hosts: CommaList = Field(
-        default=(), description="host or host:port whose repositories may be fetched over ssh."
+        default=("github.com:22", "gitlab.com:22", "bitbucket.org:22"),
+        description="host or host:port whose repositories may be fetched over ssh.",
+    )
+    git_known_hosts: Path | None = Field(
+        default=None,
+        description="File with ssh servers' keys (as ssh-keyscan writes it), read at start; it goes over what is kept.",
     )
     index_url: str | None = Field(
         default=None,
         description="Package index for builds; unset means what pip and uv are set to, else the public one.",
     )
+    extra_index_urls: CommaList = Field(
+        default=(),
+        description="More package indexes, asked before `index_url`; unset means what pip and uv are set to.",
+    )
+    npm_registry: str | None = Field(
+        default=None, description="npm registry for builds; unset means what npm is set to, else the public one."
+    )
     index_hosts: CommaList = Field(
-        default=("pypi.org", "files.pythonhosted.org"),
-        description="host or host:port (443 unless said) that a build may reach besides the index's own.",
+        default=("pypi.org", "files.pythonhosted.org", "registry.npmjs.org"),
+        description="host or host:port (443 unless said) that packages come from besides the indexes' own.",
+    )
+    package_cache_mb: int = Field(
+        default=4096, ge=0, description="Package files that are kept for all builds, MiB; 0 keeps none."
     )
     egress_allow_private: CommaList = Field(
         default=(), description="host:port that may be reached although the address is private or loopback."
@@ -107,9 +131,14 @@ class Settings(BaseSettings):
     # ---- retention
     idempotency_hours: float = Field(default=24, gt=0, description="How long an Idempotency-Key is remembered, hours.")
     keep_runs_days: float = Field(default=90, gt=0, description="How long ended runs are kept, days.")
+    keep_packages_days: float = Field(
+        default=30, gt=0, description="How long a package file is kept that no build asks for, days."
+    )
     keep_audit_days: float = Field(default=365, gt=0, description="How long the audit log reaches back, days.")
 
-    @field_validator("git_http_hosts", "git_ssh_hosts", "index_hosts", "egress_allow_private", mode="before")
+    @field_validator(
+        "git_http_hosts", "git_ssh_hosts", "extra_index_urls", "index_hosts", "egress_allow_private", mode="before"
+    )
     @classmethod
     def _split(cls, value: object) -> object:
         if isinstance(value, str):
@@ -160,11 +189,12 @@ class Settings(BaseSettings):
         return self.instance_run_dir / "keeper.sock"
 
 
-def operator_index(settings: Settings) -> str | None:
-    """Return the package index for builds: the setting, else what uv and pip are set to; None is the public one."""
-    if settings.index_url:
-        return settings.index_url
-    for name in ("UV_DEFAULT_INDEX", "UV_INDEX_URL", "PIP_INDEX_URL"):
-        if value := os.environ.get(name):  # noqa: TID251  this is settings
-            return value.rpartition("=")[2] if name == "UV_DEFAULT_INDEX" and "=http" in value else value
-    return None
+def operator_indexes(settings: Settings) -> Indexes:
+    """Return the indexes for builds: the settings', else those of the operator's pip, uv and npm, else the public ones.
+
+    The launcher read the operator's files and handed on what they say; without a launcher only variables are read.
+    """
+    environ = os.environ  # noqa: TID251  this is settings
+    handed_on = environ.get(INDEXES_VARIABLE)
+    found = Indexes.from_json(handed_on) if handed_on else operator_files.read(environ, OperatorFiles())
+    return with_own(found, settings.index_url or None, settings.extra_index_urls, settings.npm_registry or None)

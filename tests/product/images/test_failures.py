@@ -109,7 +109,7 @@ def test_the_operators_index() -> None:
     """Each host may be reached on its port only, and the index's password is known as a thing to hide."""
     options = build_options(Settings(index_url="http://me:secret@mirror.lan:3141/simple"), uv_version="1")
     assert [str(host) for host in options.index_hosts[-1:]] == ["mirror.lan:3141"]
-    assert set(options.hidden) == {"me:secret", "secret"}
+    assert set(options.hidden) == {"me:secret", "secret", "bWU6c2VjcmV0"}
     assert build_options(Settings(index_url="https://mirror.lan/simple"), uv_version="1").hidden == ()
 
 

@@ -49,7 +49,7 @@ class Mirrors:
 
     def npm(self) -> Site:
         """Return `/npm/`: the operator's npm registry."""
-        return _Guarded(_Npm(self._indexes.npm, self._pages, self._downloads))
+        return _Guarded(_Npm(self._indexes, self._pages, self._downloads))
 
 
 class _Guarded:
@@ -134,8 +134,9 @@ class _Locked:
 class _Npm:
     """`/npm/NAME`, `/npm/-/files/...`, and what a lock calls the registry's own: `/npm/NAME/-/FILE.tgz`."""
 
-    def __init__(self, registry: str, pages: Pages, downloads: Downloads) -> None:
-        self._registry = place_of(registry.rstrip("/") + "/")
+    def __init__(self, indexes: Indexes, pages: Pages, downloads: Downloads) -> None:
+        self._registry = place_of(indexes.npm.rstrip("/") + "/")
+        self._scopes = {scope: place_of(url.rstrip("/") + "/") for scope, url in indexes.scopes.items()}
         self._pages = pages
         self._downloads = downloads
 
@@ -145,12 +146,12 @@ class _Npm:
             return await _file(asked, asked.path.removeprefix("-/files/"), "sha512", self._downloads)
         path = unquote(asked.path.partition("?")[0])
         # A lock of this very registry holds its path already.
-        path = path.removeprefix(self._registry.path.lstrip("/"))
-        name, tarball = npm.wanted(path)
+        name, tarball = npm.wanted(path.removeprefix(self._registry.path.lstrip("/")))
+        registry = self._scopes.get(name.partition("/")[0], self._registry)
         if tarball:
-            return await _given(asked, f"{self._registry.url}{name}/-/{quote(tarball)}", None, self._downloads)
+            return await _given(asked, f"{registry.url}{name}/-/{quote(tarball)}", None, self._downloads)
         short = npm.SHORT in asked.accept
-        page = await self._pages.npm(f"{self._registry.url}{name.replace('/', '%2f')}", asked.door, short=short)
+        page = await self._pages.npm(f"{registry.url}{name.replace('/', '%2f')}", asked.door, short=short)
         return Answer(headers={"Content-Type": npm.SHORT if short else "application/json"}, body=page)
 
 

@@ -4,7 +4,6 @@ Nothing that this module says, logs or raises holds a credential.
 """
 
 import asyncio
-import base64
 import socket
 import ssl
 from collections.abc import AsyncGenerator, Mapping, Sequence
@@ -19,7 +18,7 @@ from yarl import URL
 
 from skep.kernel.clock import Clock
 from skep.kernel.errors import InvalidError
-from skep.kernel.indexes import Login
+from skep.kernel.indexes import Login, basic
 from skep.product.gateway.door_paths import Place, place_of
 from skep.product.gateway.model import Policy, Refusal
 from skep.product.gateway.policy import decide, decide_address
@@ -202,7 +201,8 @@ class Upstream:
         if own:
             return {"Authorization": own}
         mine = [login for login in self._logins if _speaks_of(login, place)]
-        best = max(mine, key=lambda login: len(login.path), default=None)
+        # Of two that speak of the same, the later one is the nearer setting.
+        best = max(reversed(mine), key=lambda login: len(login.path), default=None)
         return {"Authorization": best.header.reveal()} if best is not None else {}
 
     async def _tried(self, place: Place, headers: Mapping[str, str], *, encoded: bool) -> aiohttp.ClientResponse:
@@ -283,12 +283,8 @@ class Upstream:
 def _own_login(url: str) -> str:
     """Return the header of the user and password in *url*, "" if it has none."""
     user_info = urlsplit(url).netloc.rpartition("@")[0]
-    return basic(*map(unquote, user_info.partition(":")[::2])) if user_info else ""
-
-
-def basic(user: str, password: str) -> str:
-    """Return the header Authorization of a user with a password (RFC 7617)."""
-    return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode("ascii")
+    user, _, password = user_info.partition(":")
+    return basic(unquote(user), unquote(password)).reveal() if user_info else ""
 
 
 def _speaks_of(login: Login, place: Place) -> bool:

@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from skep.kernel.settings import MIB, Settings, operator_index
+from skep.kernel.indexes import Indexes
+from skep.kernel.settings import MIB, Settings, operator_indexes
 from skep.product.gateway.model import Rule
 from skep.product.gateway.policy import parse_rule, split_target
 from skep.product.images.sources import Leave, leave
@@ -24,9 +25,9 @@ class BuildOptions:
     source_limit_mb: int
     upload_limit_mb: int
     leave: Leave
-    #: None is the public index.
-    index_url: str | None
-    #: What the door lets an installing build reach, each on its port; the index's own comes last.
+    #: Where packages come from, as whom.
+    indexes: Indexes
+    #: What packages may be fetched from, each on its port; the named indexes' own come last.
     index_hosts: tuple[Rule, ...]
     #: host:port at any address.
     allow_private: tuple[Rule, ...]
@@ -41,10 +42,8 @@ class BuildOptions:
 
     @property
     def hidden(self) -> tuple[str, ...]:
-        """What must not appear in a log: user and password of the index."""
-        parts = urlsplit(self.index_url or "")
-        found = (parts.netloc.rpartition("@")[0], parts.password or "")
-        return tuple(text for text in found if text)
+        """What must not appear in a log: user and password of the indexes."""
+        return self.indexes.hidden
 
 
 def build_options(settings: Settings, *, uv_version: str) -> BuildOptions:
@@ -53,10 +52,8 @@ def build_options(settings: Settings, *, uv_version: str) -> BuildOptions:
     Raises:
         InvalidError: a host among the settings is none.
     """
-    index_url = operator_index(settings)
-    hosts = tuple(parse_rule(host, _HTTPS) for host in settings.index_hosts)
-    if index_url is not None:
-        hosts = (*hosts, _index_rule(index_url))
+    indexes = operator_indexes(settings)
+    hosts = (*(parse_rule(host, _HTTPS) for host in settings.index_hosts), *map(_index_rule, indexes.named))
     return BuildOptions(
         limits=Limits(
             cpus=settings.default_cpus,
@@ -71,8 +68,8 @@ def build_options(settings: Settings, *, uv_version: str) -> BuildOptions:
         source_limit_mb=settings.source_limit_mb,
         upload_limit_mb=settings.upload_limit_mb,
         leave=leave(settings.git_http_hosts, settings.git_ssh_hosts),
-        index_url=index_url,
-        index_hosts=hosts,
+        indexes=indexes,
+        index_hosts=tuple(dict.fromkeys(hosts)),
         allow_private=tuple(map(parse_rule, settings.egress_allow_private)),
         uv_version=uv_version,
     )

@@ -82,7 +82,7 @@ def test_only_what_is_meant_for_the_server_is_passed_on():
         "SKEP_MAX_RUNS": "yes",
         "LC_ALL": "yes",
         "HTTPS_PROXY": "yes",
-        "UV_INDEX_URL": "yes",
+        "UV_INDEX_URL": "no",
     }
     assert set(launch.passed_on(environ)) == {name for name, value in environ.items() if value == "yes"}
 

@@ -83,7 +83,7 @@ PASSED_ON = frozenset(
         *("http_proxy", "https_proxy", "no_proxy", "all_proxy"),
     }
 )
-_PASSED_PREFIXES = ("LC_", "SKEP_", "UV_", "PIP_")
+_PASSED_PREFIXES = ("LC_", "SKEP_")
 #: Meant for the CLI, and one of them a credential.
 _KEPT_BACK = frozenset({"SKEP_URL", "SKEP_TOKEN", "SKEP_PROJECT"})
 

@@ -17,6 +17,7 @@ from typing import IO, Any
 from pydantic import SecretStr
 
 from skep.edge.cli.launch.config import LaunchConfig, passed_on
+from skep.edge.cli.launch.operator import handed_on
 from skep.kernel.errors import InvalidError, UnavailableError
 from skep.kernel.settings import Settings
 
@@ -33,7 +34,10 @@ def orders(settings: Settings, environ: Mapping[str, str], *, detach: bool) -> L
     ordinary = os.geteuid() != 0
     data = _absolute(settings.data_dir)
     settings = settings.model_copy(update={"data_dir": data})
-    env = passed_on(environ) | given(settings)
+    env = passed_on(environ) | given(settings) | handed_on(environ)
+    authorities = settings.ca_file or environ.get("SSL_CERT_FILE") or environ.get("PIP_CERT")
+    if authorities:
+        env["SKEP_CA_FILE"] = str(Path(authorities).absolute())
     return LaunchConfig(
         instance=settings.instance,
         data_dir=str(data),
@@ -53,7 +57,7 @@ def orders(settings: Settings, environ: Mapping[str, str], *, detach: bool) -> L
         python=sys.executable,
         code=code_paths(),
         uv=uv_path(),
-        ca_file=str(settings.ca_file or environ.get("SSL_CERT_FILE") or _SYSTEM_CA),
+        ca_file=env.get("SKEP_CA_FILE", _SYSTEM_CA),
         env=env,
         detach=detach,
     )
