@@ -9,7 +9,10 @@ from typing import Any
 import pytest
 from user import User
 
+from skep.testing.certificates import Authority
+from skep.testing.git_server import serve_git
 from skep.testing.installation import installation
+from skep.testing.sshd import make_key, serve_ssh
 from skep.testing.wait import until_sync
 
 pytestmark = [pytest.mark.root, pytest.mark.timeout(900)]
@@ -135,22 +138,57 @@ class Remote:
 
 
 @pytest.fixture(scope="module")
-def skep(git):
-    """One installation for all examples."""
-    with installation(SKEP_GIT_HTTP_HOSTS=git.host, SKEP_EGRESS_ALLOW_PRIVATE=git.host) as made:
+def https(git, authority):
+    """The same repositories over TLS."""
+    with serve_git(git.root, authority.certificate()) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def ssh(git):
+    """The same repositories by ssh, for those whose key is known."""
+    with serve_ssh(git.root) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory):
+    """Who signs certificates here."""
+    return Authority(tmp_path_factory.mktemp("authority"))
+
+
+@pytest.fixture(scope="module")
+def skep(git, https, ssh, authority):
+    """One installation for all examples; it believes the authority as well as those of the machine."""
+    with installation(
+        SKEP_GIT_HTTP_HOSTS=git.host,
+        SKEP_GIT_SSH_HOSTS=ssh.host,
+        SKEP_EGRESS_ALLOW_PRIVATE=f"{git.host},{https.host},{ssh.host}",
+        SKEP_CA_FILE=str(authority.bundle_with(Path("/etc/ssl/certs/ca-certificates.crt"))),
+    ) as made:
         yield made
 
 
 @pytest.fixture(scope="module")
-def remote(git):
-    """One repository with a folder for each example."""
+def remote(git, https, ssh, skep, tmp_path_factory):
+    """One repository with a folder for each example, on three servers; ssh wants a deploy key, which is a secret."""
+    key = tmp_path_factory.mktemp("key") / "deploy"
+    ssh.let_in(make_key(key))
+    skep.call("PUT", "/api/v1/secrets/DEPLOY_KEY", {"value": key.read_text()})
     files = {
         str(path.relative_to(EXAMPLES)): path.read_bytes()
         for path in EXAMPLES.rglob("*")
         if path.is_file() and "__pycache__" not in path.parts
     }
     commit = git.repository("examples").commit(files)
-    return Remote(commit, {"http": {"url": git.url("examples")}})
+    return Remote(
+        commit,
+        {
+            "http": {"url": git.url("examples")},
+            "https": {"url": https.url("examples")},
+            "ssh": {"url": ssh.url("examples"), "secret": "DEPLOY_KEY"},
+        },
+    )
 
 
 @pytest.mark.parametrize("example", EVERY)
