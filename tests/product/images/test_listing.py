@@ -91,10 +91,11 @@ def test_large_texts_are_hashed_only(tmp_path: Path) -> None:
     """A lock of any size still decides the environment's key."""
     app = tmp_path / "app"
     app.mkdir()
-    (app / "uv.lock").write_text("x" * (inside.MAX_TEXT + 1))
-    found, _ = look(app, tmp_path, 10**9, "uv.lock")
+    (app / "uv.lock").write_text("x" * (inside.MAX_LOCK_TEXT + 1))
+    (app / "requirements.txt").write_text("x" * (inside.MAX_TEXT + 1))
+    found, _ = look(app, tmp_path, 10**9, "uv.lock", "requirements.txt")
     assert dict(found.texts) == {}
-    assert set(found.hashes) == {"uv.lock"}
+    assert set(found.hashes) == {"uv.lock", "requirements.txt"}
 
 
 def test_a_source_over_the_limit_is_refused(tmp_path: Path) -> None:
@@ -175,7 +176,7 @@ GOOD = {"files": {"a": 1}, "texts": {"a": "x"}, "hashes": {"a": "0" * 64}, "dige
         {"files": {str(i): 1 for i in range(50_001)}},
         {"texts": {"a": 1}},
         {"texts": {str(i): "" for i in range(65)}},
-        {"texts": {"a": "x" * 2_000_000}},
+        {"texts": {"a": "x" * 3_000_000}},
         {"hashes": {"a": "x"}},
     ],
 )

@@ -22,8 +22,14 @@ class Runtime:
     origin: str
     #: All that its content depends on, as text: hashes, or what the program that fetches it checks.
     facts: str
+    #: Folder inside that programs of it lie below, in `bin`: "/opt/node".
+    folder: str
     #: The files that it is made of, by their hashes; none where uv fetches and checks it.
     files: tuple[LockedFile, ...] = ()
+    #: Environment of the command that fetches it: where the operator says that copies are.
+    env: Mapping[str, str] = field(default_factory=dict[str, str])
+    #: Absolute path inside -> text that the command reads.
+    puts: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
 class Runtimes(Protocol):
@@ -70,7 +76,3 @@ class Base:
     #: "x86_64", "aarch64".
     machine: str = field(default_factory=platform.machine)
     runtimes: Runtimes = field(default_factory=NoRuntimes)
-
-
-#: Markers that are the same on every machine that sandboxes run on.
-LINUX: Mapping[str, str] = {"os_name": "posix", "sys_platform": "linux", "platform_system": "Linux"}

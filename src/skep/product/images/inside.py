@@ -19,6 +19,9 @@ from collections.abc import Iterator
 
 MAX_FILES = 50_000
 MAX_TEXT = 256 * 1024
+#: The one file whose text is let be larger: what it was made for stands in it.
+LOCK = "uv.lock"
+MAX_LOCK_TEXT = 2 * 1024 * 1024
 MAX_TEXTS = 64
 #: The exit code that says: larger than allowed.
 TOO_LARGE = 3
@@ -139,9 +142,10 @@ def listing(root: str, limit: int, patterns: list[str]) -> dict[str, object]:
         files[shown] = status.st_size
         if kind in "fx" and len(texts) < MAX_TEXTS and wanted(name, patterns):
             hashes[shown] = digest
-            if status.st_size <= MAX_TEXT:
+            most = MAX_LOCK_TEXT if shown == LOCK else MAX_TEXT
+            if status.st_size <= most:
                 with open(path, "rb") as file:
-                    texts[shown] = file.read(MAX_TEXT).decode("utf-8", "replace")
+                    texts[shown] = file.read(most).decode("utf-8", "replace")
     python = ".".join(str(part) for part in sys.version_info[:3])
     return {"files": files, "texts": texts, "hashes": hashes, "digest": whole.hexdigest(), "python": python}
 

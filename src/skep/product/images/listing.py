@@ -7,7 +7,7 @@ from importlib.resources import files as package_files
 from typing import Any, cast
 
 from skep.kernel.errors import InvalidError
-from skep.product.images.inside import MAX_FILES, MAX_TEXT, MAX_TEXTS
+from skep.product.images.inside import MAX_FILES, MAX_LOCK_TEXT, MAX_TEXTS
 from skep.product.images.model import SourceListing
 
 PROGRAM = "/tmp/skep-inside.py"  # noqa: S108  paths inside a sandbox of our own
@@ -57,7 +57,7 @@ def parse(answer: bytes) -> tuple[SourceListing, str]:
         raise _odd("it has no version of Python")
     listing = SourceListing(
         files=_sizes(fields.get("files")),
-        texts=_texts(fields.get("texts"), MAX_TEXT * 4, None),
+        texts=_texts(fields.get("texts"), MAX_LOCK_TEXT, None),
         hashes=_texts(fields.get("hashes"), 64, _DIGEST),
         digest=digest,
     )

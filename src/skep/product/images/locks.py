@@ -1,71 +1,112 @@
-"""Which files exactly a source depends on: how that is found out, and what the answer says. Pure.
+"""Which files exactly a source depends on: how that is found out, and why it could not be. Pure.
 
-The answer (pylock.toml, PEP 751) is written in a sandbox beside a user's source: it is read with suspicion. What it
-leads to is named by SHA-256 throughout, so that a wrong answer harms only who gave it.
+The commands run beside the source, as the agent's user; their answer is read by `pylock`.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-from skep.product.gateway.model import LockedFile
+from skep.kernel import bounded_toml
+from skep.product.images import failures, manifests, pythons, uv_locks
 from skep.product.images.base import Base
-from skep.product.images.model import Failure, Recognised, SourceListing
-from skep.product.images.steps import LockStep
+from skep.product.images.environment import LOCKING
+from skep.product.images.inside import MAX_LOCK_TEXT
+from skep.product.images.keys import key
+from skep.product.images.model import Failure, Install, Language, Recognised, SourceListing
+from skep.product.images.places import TMP, UV
+from skep.product.images.pylock import MAX_ANSWER, Lock, LockedSource, LockedWheel, parse
+from skep.product.images.pythons import Interpreter
+from skep.product.images.steps import LockStep, Reach
 
-#: Characters of an answer; a hundred packages take a tenth of that.
-MAX_ANSWER = 8 * 1024 * 1024
+__all__ = ["MAX_ANSWER", "Lock", "LockedSource", "LockedWheel", "failure", "lock_step", "parse"]
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LockedWheel:
-    """A wheel that is installed by its hash; no code of it runs while that is done."""
-
-    name: str
-    version: str
-    file: LockedFile
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LockedSource:
-    """A package that runs code when it is installed, or whose content is not known before."""
-
-    name: str
-    #: As a line of a requirements file: `name==1.0 --hash=sha256:...`, `name @ git+https://...@commit`, `./folder`.
-    requirement: str
-    #: Hash-checked: a source distribution of an index.
-    hashed: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Lock:
-    """All that a source depends on, sorted by name."""
-
-    wheels: tuple[LockedWheel, ...] = ()
-    sources: tuple[LockedSource, ...] = ()
+#: uv takes no other name.
+ANSWER = f"{TMP}/pylock.toml"
+_EXPORTED = f"{TMP}/skep-locked.txt"
+_ADDED = f"{TMP}/skep-requirements.txt"
+_FROZEN = ("--frozen", "--no-dev", "--no-emit-project", "--quiet")
+_HASHED = ("--format", "pylock.toml", "--generate-hashes", "--quiet", "--output-file", ANSWER)
 
 
 def lock_step(listing: SourceListing, recognised: Recognised, base: Base, project_id: str) -> LockStep | None:
     """Return how it is found out which files *listing* depends on, or None if there is nothing to find out.
 
     Raises:
-        InvalidError: `project_invalid`, `python_unavailable`.
+        InvalidError: `project_invalid`, `python_unavailable`, or `lock_mismatch`: uv.lock was made for other
+            requirements than pyproject.toml has.
     """
-    raise NotImplementedError
+    if recognised.language is not Language.PYTHON or _asks_for_nothing(recognised):
+        return None
+    project = manifests.pyproject(listing)
+    if recognised.install is Install.UV_LOCK:
+        uv_locks.check(project, _uv_lock(listing))
+    interpreter = pythons.choose(listing, recognised, base)
+    steps = _steps(recognised, interpreter)
+    files = {_ADDED: "".join(f"{one}\n" for one in recognised.requirements)} if recognised.requirements else {}
+    elsewhere = manifests.python_leads_elsewhere(listing, recognised.install, project)
+    facts = {
+        "project": project_id,
+        "python": interpreter.version,
+        "platforms": base.platforms,
+        "uv": base.uv,
+        "steps": steps,
+        "puts": files,
+        "files": manifests.hashes(listing, manifests.PYTHON_FILES),
+        "source": listing.digest if elsewhere else "",
+    }
+    return LockStep(
+        key=key("lock", facts),
+        steps=steps,
+        env=LOCKING,
+        answer=ANSWER,
+        reach=Reach.PYTHON_INDEX,
+        python=interpreter.version,
+        files=files,
+    )
 
 
-def parse(text: str, base: Base, python: str) -> Lock:
-    """Read the answer of a `LockStep`.
-
-    Args:
-        text: pylock.toml; untrusted, at most `MAX_ANSWER` characters.
-        base: whose platform the files have to fit.
-        python: version of the Python that they are for (`LockStep.python`).
-
-    Raises:
-        InvalidError: `lock_invalid`; the message says what is wrong.
-    """
-    raise NotImplementedError
+def failure(words: str, refusal: str = "") -> Failure:
+    """Say what the last *words* of a lock step that failed mean; *refusal* is what the door had to say to it."""
+    said = failures.of_install(words, refusal)
+    if said.code != "install_failed":
+        return said
+    return Failure(
+        code="dependencies_unresolvable",
+        message=f"It could not be found out which packages are needed: {failures.quote(words)}",
+        hint=said.hint,
+    )
 
 
-def failure(step: LockStep, words: str, refusal: str = "") -> Failure:
-    """Say what the last *words* of a failed command of *step* mean; *refusal* is what the door had to say."""
-    raise NotImplementedError
+def _asks_for_nothing(recognised: Recognised) -> bool:
+    return recognised.install is Install.NOTHING and not recognised.requirements
+
+
+def _steps(recognised: Recognised, interpreter: Interpreter) -> tuple[tuple[str, ...], ...]:
+    added = (_ADDED,) if recognised.requirements else ()
+    match recognised.install:
+        case Install.UV_LOCK if added:
+            # uv adds nothing to a lock: what it says is exported, and what comes on top is resolved around it.
+            export = (UV, "export", *_FROZEN, "--format", "requirements.txt", "--output-file", _EXPORTED)
+            return (export, _compile(interpreter, _EXPORTED, *added))
+        case Install.UV_LOCK:
+            return ((UV, "export", *_FROZEN, "--format", "pylock.toml", "--output-file", ANSWER),)
+        case Install.PYPROJECT:
+            return (_compile(interpreter, "pyproject.toml", *added),)
+        case Install.REQUIREMENTS:
+            return (_compile(interpreter, "requirements.txt", *added),)
+        case _:
+            return (_compile(interpreter, *added),)
+
+
+def _compile(interpreter: Interpreter, *sources: str) -> tuple[str, ...]:
+    # The copy of Python is no part of this sandbox: uv resolves for its version all the same.
+    version: Sequence[str] = ("--python-version", interpreter.version) if interpreter.runtime else ()
+    return (UV, "pip", "compile", *sources, *version, *_HASHED)
+
+
+def _uv_lock(listing: SourceListing) -> Mapping[str, Any]:
+    """Return uv.lock; empty if it cannot be read here, where uv says what is wrong with it."""
+    try:
+        return bounded_toml.loads(listing.texts.get("uv.lock", ""), limit=MAX_LOCK_TEXT)
+    except bounded_toml.TomlError:
+        return {}

@@ -171,6 +171,8 @@ class Recognised:
     #: Commands (argv, in /app) that the project needs once its dependencies are there: `npm run build`.
     prepare: tuple[tuple[str, ...], ...] = ()
     declared: Declared = field(default_factory=Declared)
+    #: Folders whose programs the agent finds before the machine's: of its environment, of its Node. The plan's word.
+    path: tuple[str, ...] = ()
     #: What its owner should know: another framework that would have fitted, a key that nothing acts on yet.
     notices: tuple[str, ...] = ()
 

@@ -9,5 +9,6 @@ PYTHON = "/usr/bin/python3"
 #: Copies of Python that uv manages.
 PYTHONS = "/opt/python"
 NODE = "/opt/node"
+NODE_BIN = f"{NODE}/bin"
 #: Scratch room of a build's commands; nothing of it is sealed.
 TMP = "/tmp"  # noqa: S108  inside a sandbox of our own

@@ -5,23 +5,23 @@ import json
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.version import InvalidVersion, Version
 
 from skep.kernel.errors import InvalidError
-from skep.product.images import steps
+from skep.product.images import layer_plans, manifests, nodes, pinned, pythons, steps
 from skep.product.images.base import Base
 from skep.product.images.locks import Lock
-from skep.product.images.model import Install, Recognised, SourceListing
-from skep.product.images.places import ENVIRONMENT, ENVIRONMENT_PYTHON, PYTHON, UV
+from skep.product.images.model import Install, Language, Recognised, SourceListing
+from skep.product.images.places import ENVIRONMENT, ENVIRONMENT_PYTHON, NODE_BIN, PYTHON, UV
 from skep.product.images.recognising import recognise  # noqa: F401  # pyright: ignore[reportUnusedImport]
 from skep.product.sandboxes.model import LayerId
 
 #: Files that the plan itself looks into, beside those of the frameworks.
-READS = ("pyproject.toml", "uv.lock", "uv.toml", "requirements.txt", ".python-version")
+READS = (*manifests.PYTHON_FILES, *manifests.NPM_FILES)
 
 #: Grows when the same key would have to mean another content.
 _KEY_VERSION = 1
@@ -78,9 +78,81 @@ def plan_build(
         project_id: whose the source's and the private layer are; the others hold nothing of a project's.
 
     Raises:
-        InvalidError: `project_invalid`, or `python_unavailable`, `node_unavailable`: no runtime here fits.
+        InvalidError: `project_invalid`; `python_unavailable`, `node_unavailable`: no runtime here fits;
+            `hash_mismatch`: a file is another than requirements.txt says.
     """
-    raise NotImplementedError
+    if recognised.language is Language.NODE:
+        return _plan_node(listing, recognised, base, project_id)
+    return _plan_python(listing, recognised, lock, base, project_id)
+
+
+def _plan_python(
+    listing: SourceListing, recognised: Recognised, lock: Lock | None, base: Base, project_id: str
+) -> steps.BuildPlan:
+    interpreter = pythons.choose(listing, recognised, base)
+    if lock is not None and recognised.install is Install.REQUIREMENTS:
+        pinned.check(listing.texts.get("requirements.txt", ""), lock)
+    below: list[steps.LayerPlan] = []
+    if interpreter.runtime is not None:
+        below.append(layer_plans.python(interpreter.runtime, base))
+    # A copy of Python is found by way of an environment, even of an empty one.
+    has_environment = lock is not None or interpreter.runtime is not None
+    if has_environment:
+        below.append(layer_plans.shared(lock or Lock(), interpreter, base))
+    private = _private_python(listing, recognised, lock or Lock(), below, project_id)
+    return steps.BuildPlan(
+        recognised=replace(recognised, path=(f"{ENVIRONMENT}/bin",) if has_environment else ()),
+        runtimes=(str(interpreter),),
+        layers=(*below, layer_plans.source(listing, project_id), *private),
+        shared=len(lock.wheels) if lock else 0,
+        private=tuple(one.name for one in lock.sources) if lock else (),
+    )
+
+
+def _private_python(
+    listing: SourceListing,
+    recognised: Recognised,
+    lock: Lock,
+    below: list[steps.LayerPlan],
+    project_id: str,
+) -> tuple[steps.LayerPlan, ...]:
+    packaged = manifests.is_packaged(recognised.install, manifests.pyproject(listing))
+    if not (lock.sources or packaged or recognised.prepare):
+        return ()
+    # What an index has by its hash is the same whatever the source says; all else may read any file of it.
+    whole = packaged or bool(recognised.prepare) or not all(one.hashed for one in lock.sources)
+    facts = {
+        "project": project_id,
+        "below": [layer.id for layer in below],
+        "source": listing.digest if whole else "",
+    }
+    return (layer_plans.private_python(lock, recognised.prepare, facts, packaged=packaged, whole=whole),)
+
+
+def _plan_node(listing: SourceListing, recognised: Recognised, base: Base, project_id: str) -> steps.BuildPlan:
+    runtime, notices = nodes.choose(recognised, base)
+    below = [layer_plans.node(runtime, base)]
+    return steps.BuildPlan(
+        recognised=replace(recognised, path=(NODE_BIN,), notices=(*recognised.notices, *notices)),
+        runtimes=(f"Node {runtime.version} ({runtime.origin})",),
+        layers=(*below, layer_plans.source(listing, project_id), *_private_npm(listing, recognised, below, project_id)),
+    )
+
+
+def _private_npm(
+    listing: SourceListing, recognised: Recognised, below: list[steps.LayerPlan], project_id: str
+) -> tuple[steps.LayerPlan, ...]:
+    install = {Install.NPM_LOCK: "ci", Install.NPM: "install"}.get(recognised.install, "")
+    if not (install or recognised.prepare):
+        return ()
+    whole = bool(recognised.prepare) or manifests.npm_leads_elsewhere(listing)
+    facts = {
+        "project": project_id,
+        "below": [layer.id for layer in below],
+        "files": manifests.hashes(listing, manifests.NPM_FILES),
+        "source": listing.digest if whole else "",
+    }
+    return (layer_plans.private_npm(recognised.prepare, facts, install=install),)
 
 
 def make_plan(

@@ -1,0 +1,108 @@
+"""Whether a uv.lock was made for the pyproject.toml beside it. Pure.
+
+uv's own check (`uv lock --check`) resolves anew when the lock was made with another index than the one that is set now,
+and needs an index for that: it would call a good lock stale. The lock repeats the requirements that it was made for
+(`package.metadata.requires-dist`); those are compared here, as far as there can be no doubt.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, cast
+
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
+from packaging.utils import canonicalize_name
+
+from skep.kernel.errors import InvalidError
+from skep.product.images.manifests import table, texts
+
+_HINT = "Run `uv lock`, commit uv.lock, and deploy again."
+#: Of an entry of requires-dist: it comes from somewhere else than an index, and says nothing of versions.
+_SOURCES = ("git", "url", "path", "directory", "editable", "virtual")
+_SHOWN = 3
+
+#: Name -> versions, as often as it is asked for; none where a source of its own hides them.
+Wanted = Mapping[str, frozenset[SpecifierSet]]
+_HIDDEN: frozenset[SpecifierSet] = frozenset()
+
+
+def check(project: Mapping[str, Any], lock: Mapping[str, Any]) -> None:
+    """Raise `InvalidError(code="lock_mismatch")` if *lock* was surely made for other requirements.
+
+    Args:
+        project: pyproject.toml.
+        lock: uv.lock.
+    """
+    declared = table(project, "project")
+    entry = _entry(lock, str(declared.get("name", "")))
+    if entry is None or texts(declared.get("dynamic")):
+        return
+    asked = _asked(texts(declared.get("dependencies")), set(table(project, "tool", "uv", "sources")))
+    locked = _locked(table(entry, "metadata").get("requires-dist"))
+    repeats_nothing = not locked and "metadata" not in entry and "dependencies" in entry
+    if asked is None or locked is None or repeats_nothing:
+        return
+    wrong = [name for name in sorted({*asked, *locked}) if not _same(asked.get(name), locked.get(name))]
+    if wrong:
+        more = f" and {len(wrong) - _SHOWN} more" if len(wrong) > _SHOWN else ""
+        said = "; ".join(_said(name, asked, locked) for name in wrong[:_SHOWN])
+        raise InvalidError(f"uv.lock does not match pyproject.toml: {said}{more}.", code="lock_mismatch", hint=_HINT)
+
+
+def _entry(lock: Mapping[str, Any], name: str) -> Mapping[str, Any] | None:
+    packages = lock.get("package")
+    for package in cast("list[object]", packages) if isinstance(packages, list) else []:
+        found = cast("dict[str, Any]", package) if isinstance(package, dict) else {}
+        source = table(found, "source")
+        here = source.get("virtual") == "." or source.get("editable") == "."
+        if here and canonicalize_name(str(found.get("name", ""))) == canonicalize_name(name):
+            return found
+    return None
+
+
+def _asked(requirements: Iterable[str], elsewhere: set[str]) -> Wanted | None:
+    names = {canonicalize_name(name) for name in elsewhere}
+    found: dict[str, frozenset[SpecifierSet]] = {}
+    for text in requirements:
+        try:
+            one = Requirement(text)
+        except InvalidRequirement:
+            return None
+        name = canonicalize_name(one.name)
+        found[name] = _HIDDEN if one.url or name in names else found.get(name, frozenset()) | {one.specifier}
+    return found
+
+
+def _locked(value: object) -> Wanted | None:
+    found: dict[str, frozenset[SpecifierSet]] = {}
+    for one in cast("list[object]", value) if isinstance(value, list) else []:
+        entry = cast("dict[str, Any]", one) if isinstance(one, dict) else {}
+        name, specifier, marker = entry.get("name"), entry.get("specifier", ""), entry.get("marker", "")
+        if not (isinstance(name, str) and isinstance(specifier, str) and isinstance(marker, str)):
+            return None
+        if "extra ==" in marker:
+            continue
+        try:
+            versions = SpecifierSet(specifier)
+        except InvalidSpecifier:
+            return None
+        name = canonicalize_name(name)
+        found[name] = _HIDDEN if any(kind in entry for kind in _SOURCES) else found.get(name, frozenset()) | {versions}
+    return found
+
+
+def _same(asked: frozenset[SpecifierSet] | None, locked: frozenset[SpecifierSet] | None) -> bool:
+    if asked is None or locked is None:
+        return False
+    return asked == locked or not asked or not locked
+
+
+def _said(name: str, asked: Wanted, locked: Wanted) -> str:
+    if name not in locked:
+        return f"{name} is asked for and not locked"
+    if name not in asked:
+        return f"{name} is locked and no longer asked for"
+    return f"{name} is asked for as `{_shown(asked[name])}` and locked for `{_shown(locked[name])}`"
+
+
+def _shown(versions: frozenset[SpecifierSet]) -> str:
+    return " | ".join(sorted(str(one) or "any" for one in versions))[:200]
