@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from skep.kernel.errors import NotFoundError
+from skep.kernel.errors import ConflictError, NotFoundError
 from skep.product.sandboxes.model import Handle, LayerId
 from skep.testing.behaviour import Behaviour
 from skep.testing.driver_tools import ConformingDriver, DriverTools, NewSpec, read, refused
@@ -14,7 +14,7 @@ class LayerConformance(DriverTools):
     """The promises of `Sealing`."""
 
     async def test_a_layer_holds_what_was_sealed(self, driver: ConformingDriver, new_spec: NewSpec) -> None:
-        """Folders sealed in one sandbox are there in the next; sealing again changes nothing; it can be dropped."""
+        """Folders sealed in one sandbox are there in the next; sealing again changes nothing; it goes when nobody uses it."""
         if not (await driver.capabilities()).sealing:
             return
         maker = await driver.create(new_spec())
@@ -33,6 +33,8 @@ class LayerConformance(DriverTools):
             await read(driver, user, "/home/agent/not")
         changed = self.command(Behaviour(files={"/app/main.py": "print(2)\n"}, show=("/app/main.py",)))
         assert (await self.run(driver, user, changed))[1] == "print(2)\n"
+        with refused(ConflictError):
+            await driver.drop_layer(LOWER)
         await driver.destroy(user)
         await driver.destroy(maker)
         await driver.drop_layer(LOWER)

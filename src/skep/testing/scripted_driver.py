@@ -219,8 +219,10 @@ class ScriptedDriver:
         return sorted(self.sealed)
 
     async def drop_layer(self, layer_id: LayerId) -> None:
-        """Remove a layer, if it is there."""
+        """Remove a layer, if it is there and no sandbox stands on it."""
         self._note("drop_layer", layer_id)
+        if any(layer_id in sandbox.spec.layers for sandbox in self.sandboxes.values()):
+            raise ConflictError("a sandbox uses the layer", code="layer_in_use")
         self.sealed.pop(layer_id, None)
 
     # ---- Leftovers

@@ -1,19 +1,22 @@
 """What builds left goes when nothing can need it any more; what a build counts on stays."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 from building import BuildingDriver
 
 from skep.kernel.clock import to_ms
+from skep.kernel.errors import ConflictError
 from skep.product.blobs.sweep import Files
-from skep.product.images.layers import UNUSED_S, LayerRetention, Shelf
-from skep.product.images.model import FilesSource, ImageId, UploadSource
+from skep.product.images.layers import UNUSED_S, LayerRetention, LayerRules, Shelf, Shelved, due
+from skep.product.images.model import FilesSource, ImageId, Layer, LayerKind, UploadSource
 from skep.product.images.retention import ImageRetention
 from skep.product.sandboxes.model import LayerId
+from skep.testing import samples
 from skep.testing.clock import ManualClock
 
-A, B, C = (LayerId(letter * 64) for letter in "abc")
+A, B, C, D = (LayerId(letter * 64) for letter in "abcd")
 DAY_MS = 86_400_000
 SOURCE = FilesSource(files={"main.py": "1"})
 
@@ -23,11 +26,12 @@ class Machine:
 
     def __init__(self, *layers):
         self.there = set(layers)
+        self.in_use = set()
         self.removing = asyncio.Event()
         self.go_on = asyncio.Event()
         self.go_on.set()
 
-    async def seal(self, handle, paths, layer_id, *, writable):
+    async def seal(self, handle, paths, layer_id, *, writable, changes=False):
         """Nothing is sealed here."""
         raise NotImplementedError
 
@@ -39,6 +43,8 @@ class Machine:
         """Remove one, when the test lets it."""
         self.removing.set()
         await self.go_on.wait()
+        if layer_id in self.in_use:
+            raise ConflictError("a sandbox uses the layer", code="layer_in_use")
         self.there.discard(layer_id)
 
 
@@ -66,8 +72,14 @@ def retention(db, stores, machine, shelf, clock):
     return LayerRetention(db, stores.images, machine, shelf, clock, node_id="node")
 
 
-async def test_a_layer_goes_when_it_was_unused_for_a_while(retention, machine, clock):
-    """Not when it is first seen so: a build that failed may be repeated, and use it."""
+def row(layer, **changes):
+    """Return the row of a layer that was used at 0 and has 10 bytes."""
+    usual = {"kind": LayerKind.SHARED, "about": "", "size": 10, "created_ms": 0, "used_ms": 0}
+    return Layer(id=layer, node_id="node", **{**usual, **changes})
+
+
+async def test_a_layer_without_a_row_goes_after_a_while(retention, machine, clock):
+    """Not when it is first seen so: the build that sealed it may be about to write its row."""
     assert await retention.prune() == 0
     clock.advance(UNUSED_S - 1)
     machine.there.add(C)
@@ -75,6 +87,42 @@ async def test_a_layer_goes_when_it_was_unused_for_a_while(retention, machine, c
     clock.advance(1)
     assert await retention.prune() == 2
     assert machine.there == {C}
+
+
+async def test_a_row_without_a_layer_goes(retention, machine, db, stores):
+    """Somebody removed it by hand, or a crash came between the two."""
+    await db.write(lambda tx: stores.images.save_layer(tx, row(C)))
+    await retention.prune()
+    assert await db.read(lambda tx: stores.images.layers(tx, "node")) == []
+
+
+@pytest.mark.parametrize(
+    ("rules", "gone"),
+    [
+        (LayerRules(unused_ms=100), ""),
+        (LayerRules(unused_ms=100, total_bytes=40), ""),
+        (LayerRules(unused_ms=90), "a"),
+        (LayerRules(unused_ms=50), "ab"),
+        (LayerRules(unused_ms=100, age_ms=70), "b"),
+        (LayerRules(unused_ms=100, total_bytes=39), "a"),
+        (LayerRules(unused_ms=100, total_bytes=20), "ab"),
+        (LayerRules(unused_ms=100, total_bytes=0), "abd"),
+        (LayerRules(unused_ms=50, total_bytes=20), "ab"),
+    ],
+)
+def test_what_the_rules_say(rules, gone):
+    """By age, by last use, by all their sizes together: what was used longest ago first, never what an image names."""
+    rows = (
+        row(A, used_ms=10, created_ms=90),
+        row(B, used_ms=20, created_ms=20),
+        row(C, used_ms=30),
+        row(D, used_ms=99, created_ms=99),
+    )
+    shelved = Shelved(rows=rows, unaccounted=frozenset(), named=frozenset({C}))
+
+    found = list(due(shelved, rules, now_ms=100))
+
+    assert "".join(layer[0] for layer in found) == gone
 
 
 async def test_a_layer_that_a_build_counts_on_stays(retention, machine, shelf, clock):
@@ -87,6 +135,17 @@ async def test_a_layer_that_a_build_counts_on_stays(retention, machine, shelf, c
             await other([A])
         assert await retention.prune() == 1
         assert machine.there == {A}
+    assert await retention.prune() == 1
+
+
+async def test_a_layer_that_a_sandbox_stands_on_waits(retention, machine, clock):
+    """A run may go on with an image that is gone already; the others go."""
+    machine.in_use = {A}
+    await retention.prune()
+    clock.advance(UNUSED_S)
+    assert await retention.prune() == 1
+    assert machine.there == {A}
+    machine.in_use = set()
     assert await retention.prune() == 1
 
 
@@ -107,18 +166,36 @@ async def test_whoever_wants_a_layer_waits_while_it_is_removed(retention, machin
     assert await pruning == 2
 
 
-async def test_an_image_that_comes_in_between_saves_its_layers(make_rig_on, db, build_driver, clock):
+async def test_an_image_that_comes_in_between_saves_its_layers(make_rig_on, db, build_driver):
     """A build whose image is committed while it is looked what to remove loses nothing, nor does the one after it."""
     rig = make_rig_on(db, build_driver)
-    retention = LayerRetention(db, rig.stores.images, build_driver, rig.shelf, clock, node_id="node")
+    rules = LayerRules(unused_ms=0)
+    retention = LayerRetention(db, rig.stores.images, build_driver, rig.shelf, rig.clock, node_id="node", rules=rules)
     async with rig.life():
         first = await rig.built(SOURCE)
         layers = (await rig.image_of(first)).layers
-        await retention.prune()
-        clock.advance(2 * UNUSED_S)
         assert await retention.prune() == 0
         assert set(await build_driver.layers()) == set(layers)
         assert (await rig.image_of(await rig.built(SOURCE))).layers == layers
+
+
+async def test_what_is_asked_for_goes_only_if_nothing_uses_it(retention, machine, db, stores, shelf):
+    """Neither what an image names nor what a build holds goes by hand, either; what went has no row any more."""
+    image = replace(samples.IMAGE, node_id="node", layers=(B,))
+
+    def fill(tx):
+        for layer in (A, B, C):
+            stores.images.save_layer(tx, row(layer))
+        stores.images.insert_image(tx, image)
+
+    machine.there.add(C)
+    await db.write(fill)
+    with shelf.holding() as hold:
+        await hold([C])
+        assert retention.held() == {C}
+        assert await retention.drop([A, B, C]) == [A]
+    assert machine.there == {B, C}
+    assert await db.read(lambda tx: stores.images.layers(tx, "node")) == [row(B), row(C)]
 
 
 async def test_images_builds_and_uploads_go(make_rig_on, db, build_driver):

@@ -135,7 +135,7 @@ class Sealing(Protocol):
         ...
 
     async def drop_layer(self, layer_id: LayerId) -> None:
-        """Remove a layer that no sandbox uses; an absent one is no error."""
+        """Remove a layer; an absent one is no error, one that a sandbox stands on a `ConflictError`."""
         ...
 
 
