@@ -121,6 +121,14 @@ class Settings(BaseSettings):
     package_cache_mb: int = Field(
         default=4096, ge=0, description="Package files that are kept for all builds, MiB; 0 keeps none."
     )
+    python_mirror: str | None = Field(
+        default=None,
+        description="Address of a mirror of uv's copies of Python (UV_PYTHON_INSTALL_MIRROR); unset means uv's own.",
+    )
+    python_downloads: str | None = Field(
+        default=None,
+        description="Path or address of a list of copies of Python (UV_PYTHON_DOWNLOADS_JSON_URL); unset means uv's.",
+    )
     egress_allow_private: CommaList = Field(
         default=(), description="host:port that may be reached although the address is private or loopback."
     )
@@ -133,6 +141,18 @@ class Settings(BaseSettings):
     keep_runs_days: float = Field(default=90, gt=0, description="How long ended runs are kept, days.")
     keep_packages_days: float = Field(
         default=30, gt=0, description="How long a package file is kept that no build asks for, days."
+    )
+    keep_versions: int = Field(
+        default=10, ge=1, description="Images of so many newest versions of each agent are kept, beside what runs."
+    )
+    keep_layers_days: float = Field(
+        default=7, ge=0, description="How long a layer that no image names waits to be used again, days."
+    )
+    layers_limit_mb: int = Field(
+        default=0,
+        ge=0,
+        description="Above this much disk those layers go first that no image names and were used longest ago, MiB; "
+        "0 means no limit.",
     )
     keep_audit_days: float = Field(default=365, gt=0, description="How long the audit log reaches back, days.")
 

@@ -15,6 +15,7 @@ _SIZE_HINT = "Deploy a smaller repository or folder, or have the operator raise 
 _CONTROL = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _NO_SPACE = "no space left on device"
 _UNRESOLVABLE = "No solution found"
+_COPY = re.compile(r"Failed to install (cpython-[A-Za-z0-9._+-]{1,80})")
 _NOT_PUBLIC = (
     "could not read username",
     "authentication failed",
@@ -177,6 +178,13 @@ def of_install(words: str, refusal: str = "") -> Failure:
     if "incompatible with the project's Python requirement" in said or "No interpreter found" in said:
         return Failure(
             code="python_unavailable", message=said.splitlines()[-1], hint="Use a machine whose Python fits."
+        )
+    if copy := _COPY.search(said):
+        return Failure(
+            code="python_unavailable",
+            message=f"The copy {copy[1]} of Python could not be fetched: {_last_line(words)}",
+            hint=refusal
+            or "Have the operator set SKEP_PYTHON_MIRROR or SKEP_PYTHON_DOWNLOADS; or ask for the machine's.",
         )
     hint = refusal or "The build's log has all that was said."
     return Failure(code="install_failed", message=f"Installing the dependencies failed: {said}", hint=hint)

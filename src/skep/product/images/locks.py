@@ -65,11 +65,17 @@ def lock_step(listing: SourceListing, recognised: Recognised, base: Base, projec
     )
 
 
-def failure(words: str, refusal: str = "") -> Failure:
-    """Say what the last *words* of a lock step that failed mean; *refusal* is what the door had to say to it."""
+def failure(step: LockStep, words: str, refusal: str = "") -> Failure:
+    """Say what the last *words* of a command of *step* that failed mean; *refusal* is what the door had to say."""
     said = failures.of_install(words, refusal)
     if said.code != "install_failed":
         return said
+    if step.steps[0][1] == "export" and "uv.lock" in words:
+        return Failure(
+            code="lock_invalid",
+            message=f"uv.lock cannot be used: {failures.quote(words)}",
+            hint="Run `uv lock`, commit uv.lock, and deploy again.",
+        )
     return Failure(
         code="dependencies_unresolvable",
         message=f"It could not be found out which packages are needed: {failures.quote(words)}",

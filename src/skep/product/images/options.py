@@ -13,6 +13,13 @@ from skep.product.sandboxes.model import Limits
 _PIDS = 512
 _OPEN_FILES = 4096
 _HTTPS = 443
+#: Where uv's list of copies of Python leads to, redirects included.
+_PYTHON_RELEASES = (
+    "releases.astral.sh",
+    "github.com",
+    "release-assets.githubusercontent.com",
+    "objects.githubusercontent.com",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +36,8 @@ class BuildOptions:
     indexes: Indexes
     #: What packages may be fetched from, each on its port; the named indexes' own come last.
     index_hosts: tuple[Rule, ...]
+    #: What copies of Python may be fetched from.
+    python_hosts: tuple[Rule, ...]
     #: host:port at any address.
     allow_private: tuple[Rule, ...]
     uv_version: str
@@ -70,9 +79,18 @@ def build_options(settings: Settings, *, uv_version: str) -> BuildOptions:
         leave=leave(settings.git_http_hosts, settings.git_ssh_hosts),
         indexes=indexes,
         index_hosts=tuple(dict.fromkeys(hosts)),
+        python_hosts=_python_hosts(settings),
         allow_private=tuple(map(parse_rule, settings.egress_allow_private)),
         uv_version=uv_version,
     )
+
+
+def _python_hosts(settings: Settings) -> tuple[Rule, ...]:
+    """Return the hosts of the operator's mirror and list; without a mirror uv goes to its releases, by redirects."""
+    named = (settings.python_mirror, settings.python_downloads)
+    own = [_index_rule(url) for url in named if url and url.startswith(("http://", "https://"))]
+    public = () if settings.python_mirror else tuple(parse_rule(host, _HTTPS) for host in _PYTHON_RELEASES)
+    return (*own, *public)
 
 
 def _index_rule(url: str) -> Rule:

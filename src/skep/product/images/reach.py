@@ -31,7 +31,7 @@ def opening(reach: Reach, options: BuildOptions, mirrors: Mirrors, *, locked: tu
         case Reach.NPM:
             return Opening(policy=_policy(options, options.index_hosts), sites={"npm": mirrors.npm()})
         case Reach.PYTHON_COPIES:
-            return Opening(policy=_policy(options, options.index_hosts), sites={"pypi": mirrors.python()})
+            return Opening(policy=_policy(options, options.python_hosts), sites={})
 
 
 def _policy(options: BuildOptions, hosts: Sequence[Rule]) -> Policy:
