@@ -113,40 +113,15 @@ def due(shelved: Shelved, rules: LayerRules, *, now_ms: int) -> Iterator[LayerId
             yield layer.id
 
 
-class LayerRetention:
-    """Removes the layers of this machine that nobody needs, and their rows."""
+class Clearing:
+    """Removes layers of this machine that nobody needs, and their rows."""
 
-    def __init__(
-        self,
-        db: Database,
-        store: ImageStore,
-        driver: Sealing,
-        shelf: Shelf,
-        clock: Clock,
-        *,
-        node_id: str,
-        rules: LayerRules | None = None,
-    ) -> None:
+    def __init__(self, db: Database, store: ImageStore, driver: Sealing, shelf: Shelf, *, node_id: str) -> None:
         self._db = db
         self._store = store
         self._driver = driver
         self._shelf = shelf
-        self._clock = clock
         self._node_id = node_id
-        self._rules = rules or LayerRules()
-        #: Since when each was seen without a row, by the monotonic clock.
-        self._unaccounted: dict[LayerId, float] = {}
-
-    async def prune(self) -> int:
-        """Remove what should go by the rules; return how many layers that were."""
-        now_s = self._clock.monotonic()
-        shelved = await self.look()
-        await self._forget(shelved.lost)
-        seen = shelved.unaccounted - shelved.named
-        self._unaccounted = {layer: self._unaccounted.get(layer, now_s) for layer in seen}
-        old = [layer for layer, since_s in sorted(self._unaccounted.items()) if now_s - since_s >= UNUSED_S]
-        rules = due(shelved, self._rules, now_ms=to_ms(self._clock.now()))
-        return len(await self.drop([*old, *rules]))
 
     async def look(self) -> Shelved:
         """Return what is there, and what of it images name.
@@ -155,11 +130,10 @@ class LayerRetention:
         """
         rows = await self._db.read(lambda tx: self._store.layers(tx, self._node_id))
         there = set(await self._driver.layers())
-        named = await self._db.read(lambda tx: self._store.layers_in_use(tx, self._node_id))
         return Shelved(
             rows=tuple(row for row in rows if row.id in there),
             unaccounted=frozenset(there - {row.id for row in rows}),
-            named=frozenset(named),
+            named=frozenset(await self._named()),
             lost=tuple(row.id for row in rows if row.id not in there),
         )
 
@@ -176,11 +150,19 @@ class LayerRetention:
             log.info("removed layers that no image names", extra={"layers": dropped})
         return dropped
 
+    async def forget(self, ids: Collection[LayerId]) -> None:
+        """Remove the rows of layers that are gone."""
+        if ids:
+            await self._db.write(lambda tx: self._store.forget_layers(tx, self._node_id, ids))
+
+    async def _named(self) -> set[LayerId]:
+        return await self._db.read(lambda tx: self._store.layers_in_use(tx, self._node_id))
+
     async def _drop(self, some: Collection[LayerId]) -> list[LayerId]:
         dropped: list[LayerId] = []
 
         async def unnamed() -> Collection[LayerId]:
-            named = await self._db.read(lambda tx: self._store.layers_in_use(tx, self._node_id))
+            named = await self._named()
             return [layer for layer in some if layer not in named]
 
         async def drop(layers: Collection[LayerId]) -> None:
@@ -190,11 +172,29 @@ class LayerRetention:
                 except ConflictError:
                     continue  # a sandbox stands on it: its turn comes later
                 dropped.append(layer)
-            await self._forget(dropped)
+            await self.forget(dropped)
 
         await self._shelf.clear(unnamed, drop)
         return dropped
 
-    async def _forget(self, ids: Collection[LayerId]) -> None:
-        if ids:
-            await self._db.write(lambda tx: self._store.forget_layers(tx, self._node_id, ids))
+
+class LayerRetention:
+    """Removes, from time to time, what should go by the rules."""
+
+    def __init__(self, clearing: Clearing, clock: Clock, rules: LayerRules | None = None) -> None:
+        self._clearing = clearing
+        self._clock = clock
+        self._rules = rules or LayerRules()
+        #: Since when each was seen without a row, by the monotonic clock.
+        self._unaccounted: dict[LayerId, float] = {}
+
+    async def prune(self) -> int:
+        """Remove what is due; return how many layers that were."""
+        now_s = self._clock.monotonic()
+        shelved = await self._clearing.look()
+        await self._clearing.forget(shelved.lost)
+        seen = shelved.unaccounted - shelved.named
+        self._unaccounted = {layer: self._unaccounted.get(layer, now_s) for layer in seen}
+        old = [layer for layer, since_s in sorted(self._unaccounted.items()) if now_s - since_s >= UNUSED_S]
+        rules = due(shelved, self._rules, now_ms=to_ms(self._clock.now()))
+        return len(await self._clearing.drop([*old, *rules]))
