@@ -20,6 +20,8 @@ from skep.product.images.options import build_options
 from skep.product.images.ports import BuildListener
 from skep.product.images.service import BUILDS_KEY, ImageService
 from skep.product.runs import queue as run_queue
+from skep.product.runs.answering import AnswerService
+from skep.product.runs.asking import Asking
 from skep.product.runs.jobs import JobExecutor
 from skep.product.runs.options import run_limits
 from skep.product.runs.ports import Executor
@@ -48,6 +50,7 @@ class Nouns:
     shelf: Shelf
     agents: AgentService
     runs: RunService
+    answers: AnswerService
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +91,7 @@ def make_nouns(base: Base) -> Nouns:
         shelf=shelf,
         agents=agents,
         runs=runs,
+        answers=AnswerService(base.db, base.stores.runs, base.stores.questions, access, base.hub, base.clock),
     )
 
 
@@ -201,8 +205,19 @@ def _jobs(base: Base, access: AccessService, secrets: SecretService) -> JobExecu
         ids=base.ids,
         node_id=base.node_id,
     )
+    limits = run_limits(base.settings)
+    asking = Asking(
+        base.db,
+        base.stores.runs,
+        base.stores.questions,
+        base.stores.work,
+        base.hub,
+        base.clock,
+        base.ids,
+        most_s=limits.ask_timeout_s,
+    )
     restarted_ms = base.node.started_ms if base.started.rebooted else 0
-    return JobExecutor(records, base.driver, base.logs, base.blobs, secrets, run_limits(base.settings), restarted_ms)
+    return JobExecutor(records, base.driver, base.logs, base.blobs, secrets, limits, asking, base.hub, restarted_ms)
 
 
 def _queue(base: Base, work: WorkService, executors: dict[Kind, Executor]) -> RunQueue:

@@ -13,6 +13,8 @@ from skep.kernel.secret import Secret
 from skep.product.access.service import AccessService
 from skep.product.agents.model import Agent, AgentConfig, AgentId, Kind, Version, VersionId
 from skep.product.images.model import FilesSource, Image, ImageId, Install, Recognised
+from skep.product.runs.answering import AnswerService
+from skep.product.runs.asking import Asking
 from skep.product.runs.jobs import JobExecutor
 from skep.product.runs.model import RunLimits
 from skep.product.runs.queue import RunQueue
@@ -86,6 +88,7 @@ class World:
             limits=self.limits,
             free_bytes=lambda: self.free,
         )
+        self.answers = AnswerService(db, self.stores.runs, self.stores.questions, self.access, hub, clock)
 
     def _executor(self):
         records = Records(
@@ -101,7 +104,19 @@ class World:
             ids=self.ids,
             node_id=NODE,
         )
-        return JobExecutor(records, self.driver, self.logs, self.blobs, self.secrets, self.limits)
+        self.asking = Asking(
+            self.db,
+            self.stores.runs,
+            self.stores.questions,
+            self.stores.work,
+            self.hub,
+            self.clock,
+            self.ids,
+            most_s=self.limits.ask_timeout_s,
+        )
+        return JobExecutor(
+            records, self.driver, self.logs, self.blobs, self.secrets, self.limits, self.asking, self.hub
+        )
 
     def again(self, db=None, owner="two"):
         """The same installation after its server was killed: everything in memory is new, but the driver's."""

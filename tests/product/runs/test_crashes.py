@@ -90,7 +90,8 @@ def undermine(world, mine):
     records._db = Mined(world.db, mine, {"write"})
     logs = Mined(world.logs, mine, {"append", "close"})
     blobs = Mined(world.blobs, mine, {"put"})
-    world.executors["job"] = JobExecutor(records, driver, logs, blobs, world.secrets, world.limits)
+    asking, hub = world.asking, world.hub
+    world.executors["job"] = JobExecutor(records, driver, logs, blobs, world.secrets, world.limits, asking, hub)
 
 
 async def live(world, at):

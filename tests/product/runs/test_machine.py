@@ -20,10 +20,12 @@ from skep.product.runs.machine import (
     backoff_ms,
     becomes,
     clean,
+    goes_on,
     lost_exit,
     outcome,
     overdue_in_s,
     time_limit_s,
+    waits,
 )
 from skep.product.runs.model import Attempt, AttemptId, AttemptPhase, Run, RunId, RunStatus
 from skep.product.sandboxes.model import Exit, ExitReason, Inspection, Limits, SandboxId
@@ -273,6 +275,19 @@ def test_the_limit_counts_from_the_start_of_the_attempt():
     started = attempt(phase=AttemptPhase.STARTED, started_ms=1000)
     assert overdue_in_s(started, timeout_s=60, slack_s=5, now_ms=31_000) == 35
     assert overdue_in_s(started, timeout_s=60, slack_s=5, now_ms=10**9) == 5
+
+
+def test_the_limit_does_not_count_waiting():
+    """While it waits nothing is overdue; then the limit is as much later as it waited, however often it did."""
+    started = attempt(phase=AttemptPhase.STARTED, started_ms=1000)
+    waiting = waits(started, 11_000)
+    assert waits(waiting, 15_000) == waiting
+    assert overdue_in_s(waiting, timeout_s=60, slack_s=5, now_ms=10**9) is None
+    going = goes_on(waiting, 21_000)
+    assert goes_on(going, 25_000) == going
+    assert overdue_in_s(going, timeout_s=60, slack_s=5, now_ms=31_000) == 45
+    again = goes_on(waits(going, 31_000), 30_000)
+    assert again == going, "a clock that was set back takes nothing away"
 
 
 @given(st.text())

@@ -67,6 +67,7 @@ def test_the_sandbox():
         isolation=Isolation.CONTAINER,
         limits=Limits(cpus=0.5, memory_bytes=64 << 20, disk_bytes=5, pids=77, output_bytes=9),
         layers=(LAYER,),
+        doors=(80,),
     )
 
 
@@ -90,6 +91,8 @@ def test_the_command():
             "A": "framework",
             "B": "owner",
             "C": "secret",
+            "PYTHONPATH": "/opt/skep/lib",
+            "SKEP_URL": "http://127.0.0.1",
             "SKEP_INPUT": "/run/skep/inputs.json",
             "CREW_INPUT_JSON": "/run/skep/inputs.json",
             "SKEP_OUTPUT": "/run/skep/output",
@@ -101,11 +104,28 @@ def test_the_command():
     )
 
 
+def test_an_agents_own_modules_come_first():
+    """A path of its own stays, and what Skep brings is looked for behind it."""
+    made = plan.command(RUN, ATTEMPT, AgentConfig(env={"PYTHONPATH": "/app/src"}), IMAGE, RunLimits(), {})
+    assert made.env["PYTHONPATH"] == "/app/src:/opt/skep/lib"
+
+
 def test_the_owners_command_and_no_environment():
     """A command of the owner's replaces the recognised one; without an environment there is no VIRTUAL_ENV."""
     made = plan.command(RUN, ATTEMPT, AgentConfig(command=("sh", "x")), IMAGE, RunLimits(), {})
     assert made.argv == ("sh", "x")
-    assert "VIRTUAL_ENV" not in plan.base_env(has_environment=False)
+    assert "VIRTUAL_ENV" not in plan.base_env(replace(IMAGE.recognised, install=Install.NOTHING))
+
+
+def test_the_programs_that_an_agent_finds_first():
+    """They are those of the folders that its image names: an environment, or a Node."""
+    node = plan.base_env(replace(IMAGE.recognised, install=Install.NPM, path=("/opt/node/bin",)))
+    assert node["PATH"] == "/opt/node/bin:/opt/skep/bin:/usr/local/bin:/usr/bin:/bin"
+    assert "VIRTUAL_ENV" not in node
+    # A copy of Python is found by way of an environment, also where nothing is installed.
+    python = plan.base_env(replace(IMAGE.recognised, install=Install.NOTHING, path=("/opt/env/bin",)))
+    assert python["PATH"].startswith("/opt/env/bin:")
+    assert python["VIRTUAL_ENV"] == "/opt/env"
 
 
 def test_the_inputs():

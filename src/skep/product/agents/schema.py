@@ -62,20 +62,7 @@ def check_inputs(inputs: Mapping[str, Any], schema: Mapping[str, Any] | None) ->
             code="inputs_too_large",
             fields={"inputs": "too large"},
         )
-    if schema is None:
-        return
-    fields: dict[str, str] = {}
-    try:
-        for error in _checker(schema).iter_errors(dict(inputs)):
-            fields.update(_wrong(error))
-            if len(fields) >= _MAX_FIELDS:
-                break
-    except (_TooMuchError, RecursionError) as error:
-        raise InvalidError(
-            "Checking the inputs takes too long: they, or the schema, are too involved.", code="inputs_too_complex"
-        ) from error
-    except Unresolvable as error:
-        raise _bad_schema(f"a reference leads nowhere: {_short(str(error))}") from error
+    fields = {} if schema is None else misfits(dict(inputs), schema, "inputs")
     if fields:
         raise InvalidError(
             "The inputs do not fit the agent's schema: " + "; ".join(f"{k}: {v}" for k, v in list(fields.items())[:5]),
@@ -83,6 +70,27 @@ def check_inputs(inputs: Mapping[str, Any], schema: Mapping[str, Any] | None) ->
             hint="Send inputs that fit; GET /api/v1/agents/{id} shows the schema.",
             fields=fields,
         )
+
+
+def misfits(value: Any, schema: Mapping[str, Any], what: str) -> dict[str, str]:
+    """Return field -> what is the matter of a JSON *value*; the name of it as a whole is *what*.
+
+    Raises:
+        InvalidError: the check takes too long, or the schema is not good.
+    """
+    fields: dict[str, str] = {}
+    try:
+        for error in _checker(schema).iter_errors(value):
+            fields.update(_wrong(error, what))
+            if len(fields) >= _MAX_FIELDS:
+                break
+    except (_TooMuchError, RecursionError) as error:
+        raise InvalidError(
+            f"Checking the {what} takes too long: they, or the schema, are too involved.", code=f"{what}_too_complex"
+        ) from error
+    except Unresolvable as error:
+        raise _bad_schema(f"a reference leads nowhere: {_short(str(error))}") from error
+    return fields
 
 
 def _check_member(key: str, value: Any) -> None:
@@ -144,11 +152,11 @@ def _pattern(pattern: str) -> None:
         raise _bad_schema(f"pattern {_short(pattern)}: {_short(str(error))} (patterns are RE2's)") from error
 
 
-def _wrong(error: ValidationError) -> dict[str, str]:
+def _wrong(error: ValidationError, what: str) -> dict[str, str]:
     """Return field -> what is the matter; of alternatives, the one that was nearest to fitting."""
     error = nearest(error)
     where = ".".join(str(part) for part in error.absolute_path)
-    return {where or "inputs": _short(error.message)}
+    return {where or what: _short(error.message)}
 
 
 def _text(value: Any, what: str) -> str:

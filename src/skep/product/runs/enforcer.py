@@ -34,12 +34,21 @@ class Enforcer:
         self._cancelled = cancelled
         self._slack_s = limits.slack_s + limits.grace_s
         self._task: asyncio.Task[None] | None = None
+        self._limit: asyncio.Timeout | None = None
+        self._left_s: float | None = None
         #: Whether the command was ended because its time, which the sandbox keeps itself, was long over.
         self.overdue = False
 
-    def start(self, left_s: float) -> None:
-        """Begin; *left_s* seconds from now the time limit is over, whatever the sandbox says."""
-        self._task = asyncio.create_task(self._enforce(left_s))
+    def start(self, left_s: float | None) -> None:
+        """Begin; *left_s* seconds from now the time limit is over, whatever the sandbox says; None: it is held."""
+        self._left_s = left_s
+        self._task = asyncio.create_task(self._enforce())
+
+    def allow(self, left_s: float | None) -> None:
+        """Set the time limit anew, as `start` does, unless it is over already."""
+        self._left_s = left_s
+        if self._limit is not None and not self._limit.expired():
+            self._limit.reschedule(None if left_s is None else asyncio.get_running_loop().time() + left_s)
 
     async def stop(self) -> None:
         """Let go: the command is over, or this process no longer follows it."""
@@ -51,13 +60,15 @@ class Enforcer:
         if not task.cancelled():
             task.result()
 
-    async def _enforce(self, left_s: float) -> None:
+    async def _enforce(self) -> None:
         try:
-            async with asyncio.timeout(left_s):
+            async with asyncio.timeout(self._left_s) as self._limit:
                 await self._cancelled.wait()
         except TimeoutError:
             self.overdue = True
-        else:
+        finally:
+            self._limit = None
+        if not self.overdue:
             await self._term()
         await self._signal(signal.SIGKILL)
         with suppress(TimeoutError):

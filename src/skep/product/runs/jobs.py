@@ -7,8 +7,8 @@ away and a database that is away are all the same: the next round, perhaps in an
 import asyncio
 import logging
 from collections.abc import AsyncGenerator
-from contextlib import aclosing, asynccontextmanager
-from dataclasses import dataclass, replace
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from dataclasses import dataclass, field, replace
 
 from skep.kernel.database import Tx
 from skep.kernel.errors import (
@@ -21,10 +21,12 @@ from skep.kernel.errors import (
     TooLargeError,
     UnavailableError,
 )
+from skep.kernel.events import Hub
 from skep.product.blobs.ports import BlobStore, LogStore
 from skep.product.images.model import Failure
-from skep.product.runs import plan
+from skep.product.runs import door, plan
 from skep.product.runs.artifacts import Kept, keep
+from skep.product.runs.asking import Asking
 from skep.product.runs.enforcer import Enforcer
 from skep.product.runs.machine import (
     CANCELLED,
@@ -40,6 +42,7 @@ from skep.product.runs.model import Attempt, AttemptPhase, Run, RunId, RunLimits
 from skep.product.runs.output import SLACK, copy_output, merged
 from skep.product.runs.ports import JobDriver
 from skep.product.runs.records import Records, State
+from skep.product.runs.waiting import AskDesk, Waiting
 from skep.product.sandboxes.model import CommandId, Exit, ExitReason, Handle
 from skep.product.secrets.service import SecretService
 from skep.product.work.model import Lease
@@ -71,6 +74,10 @@ class _Job:
     untouched: str = ""
     #: Sees to a cancel and to the time limit, once: it goes on while following fails and begins anew.
     enforcer: Enforcer | None = None
+    #: How its attempt waits for people: there as long as its door is open.
+    waiting: Waiting | None = None
+    #: Closes the door.
+    open: AsyncExitStack = field(default_factory=AsyncExitStack)
     #: The attempt whose output this process has copied to its end.
     copied: str = ""
     #: How often its sandbox could not be made.
@@ -90,9 +97,13 @@ class JobExecutor:
         blobs: BlobStore,
         secrets: SecretService,
         limits: RunLimits,
+        asking: Asking,
+        hub: Hub,
         restarted_ms: int = 0,
     ) -> None:
         self._records = records
+        self._asking = asking
+        self._hub = hub
         self._driver = driver
         self._logs = logs
         self._blobs = blobs
@@ -189,6 +200,7 @@ class JobExecutor:
             for name in config.secrets:
                 await self._driver.put(handle, f"{plan.SECRETS}/{name}", values[name].reveal().encode(), mode=0o400)
             job.untouched = ""
+            await self._open(job, state, attempt, handle)
             await self._driver.exec(handle, command)
         except _HOPELESS as error:
             return await self._refuse(job, attempt, error, handle)
@@ -197,6 +209,10 @@ class JobExecutor:
 
     async def _follow(self, job: _Job, state: State, attempt: Attempt, handle: Handle) -> bool:
         enforcer = job.enforcer = job.enforcer or self._enforcer(job, state, attempt, handle)
+        if job.waiting is None and (waiting := await self._open(job, state, attempt, handle)) is not None:
+            waiting.begin()  # another life of the server may have left its time held, or not yet held
+        if job.waiting is not None:
+            job.waiting.enforced_by(enforcer)
         try:
             cut = await self._copy(attempt, handle)
             job.copied = attempt.id
@@ -206,6 +222,7 @@ class JobExecutor:
                 raise
             cut, end = False, lost_exit(error.message, maybe_started=True)
         await enforcer.stop()
+        await job.open.aclose()
         if enforcer.overdue and end.reason in (ExitReason.LOST, ExitReason.SIGNALED):
             end = replace(end, reason=ExitReason.TIMED_OUT)
         if end.reason is ExitReason.LOST and not job.cancelled.is_set():
@@ -295,13 +312,40 @@ class JobExecutor:
 
     # ---- parts
 
+    async def _open(self, job: _Job, state: State, attempt: Attempt, handle: Handle) -> Waiting | None:
+        """Open the door through which the agent asks, once; None if its sandbox, an older Skep's, has none."""
+        if job.waiting is not None:
+            return job.waiting
+        try:
+            listener = await self._driver.listen(handle, door.PORT)
+        except InvalidError as error:
+            log.warning("a sandbox has no door", extra={"sandbox": handle.id, "why": str(error)})
+            return None
+        except ConflictError as error:
+            # What listened there before is on its way out.
+            raise UnavailableError(error.message, code=error.code) from error
+
+        def left_s(now: Attempt) -> float | None:
+            return self._overdue_in_s(state, now)
+
+        waiting = Waiting(
+            self._asking, self._driver, self._hub, handle, attempt, job.lease, self._limits, left_s=left_s
+        )
+        job.open.push_async_callback(waiting.stop)
+        await job.open.enter_async_context(door.Door(AskDesk(waiting)).serving(listener))
+        job.waiting = waiting
+        return waiting
+
     def _enforcer(self, job: _Job, state: State, attempt: Attempt, handle: Handle) -> Enforcer:
+        started = Enforcer(self._driver, handle, attempt, self._limits, job.cancelled)
+        started.start(self._overdue_in_s(state, attempt))
+        return started
+
+    def _overdue_in_s(self, state: State, attempt: Attempt) -> float | None:
         limits = self._limits
         timeout_s = time_limit_s(state.run, state.version.config, limits.timeout_s)
         slack_s = limits.slack_s + limits.grace_s
-        started = Enforcer(self._driver, handle, attempt, limits, job.cancelled)
-        started.start(overdue_in_s(attempt, timeout_s=timeout_s, slack_s=slack_s, now_ms=self._records.now_ms()))
-        return started
+        return overdue_in_s(attempt, timeout_s=timeout_s, slack_s=slack_s, now_ms=self._records.now_ms())
 
     async def _copy(self, attempt: Attempt, handle: Handle) -> bool:
         """Copy output into the log from where it stopped; return whether the server's own limit was passed."""
@@ -322,6 +366,7 @@ class JobExecutor:
         finally:
             if self._live.get(run.id) is event:
                 del self._live[run.id]
+            await job.open.aclose()
             if job.enforcer is not None:
                 await job.enforcer.stop()
 

@@ -2,7 +2,7 @@
 
 import signal
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
@@ -25,6 +25,8 @@ class Happening(StrEnum):
     ASKED = "asked"
     #: The person answered.
     ANSWERED = "answered"
+    #: Nobody waits for an answer any more: its time was up, or the agent did not listen.
+    UNASKED = "unasked"
     #: It ended by itself, well.
     SUCCEEDED = "succeeded"
     #: It ended badly, or could not begin.
@@ -52,6 +54,7 @@ CHANGES: Mapping[tuple[RunStatus, Happening], RunStatus] = {
     (_S.RUNNING, _H.TIMED_OUT): _S.TIMED_OUT,
     (_S.RUNNING, _H.LOST): _S.LOST,
     (_S.WAITING, _H.ANSWERED): _S.RUNNING,
+    (_S.WAITING, _H.UNASKED): _S.RUNNING,
     (_S.WAITING, _H.RETRIED): _S.QUEUED,
     (_S.WAITING, _H.SUCCEEDED): _S.SUCCEEDED,
     (_S.WAITING, _H.FAILED): _S.FAILED,
@@ -174,10 +177,28 @@ def time_limit_s(run: Run, config: AgentConfig, default_s: float) -> float:
     return default_s if config.resources.timeout_s is None else config.resources.timeout_s
 
 
-def overdue_in_s(attempt: Attempt, *, timeout_s: float, slack_s: float, now_ms: int) -> float:
-    """Return in how many seconds the server itself ends the attempt, if the supervisor has not done so."""
+def overdue_in_s(attempt: Attempt, *, timeout_s: float, slack_s: float, now_ms: int) -> float | None:
+    """Return in how many seconds the server itself ends the attempt, if the supervisor has not done so.
+
+    None: not for as long as it waits for a person.
+    """
+    if attempt.waiting_since_ms is not None:
+        return None
     started_ms = attempt.created_ms if attempt.started_ms is None else attempt.started_ms
-    return max(slack_s, (started_ms - now_ms) / 1000 + timeout_s + slack_s)
+    return max(slack_s, (started_ms + attempt.waited_ms - now_ms) / 1000 + timeout_s + slack_s)
+
+
+def waits(attempt: Attempt, now_ms: int) -> Attempt:
+    """Return the attempt as it waits for a person: from now on, or since it began to."""
+    return attempt if attempt.waiting_since_ms is not None else replace(attempt, waiting_since_ms=now_ms)
+
+
+def goes_on(attempt: Attempt, now_ms: int) -> Attempt:
+    """Return the attempt as it waits no more; for how long it did is kept."""
+    since_ms = attempt.waiting_since_ms
+    if since_ms is None:
+        return attempt
+    return replace(attempt, waiting_since_ms=None, waited_ms=attempt.waited_ms + max(0, now_ms - since_ms))
 
 
 def clean(text: str) -> str:

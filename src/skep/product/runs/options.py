@@ -16,5 +16,6 @@ def run_limits(settings: Settings) -> RunLimits:
         output_bytes=settings.output_limit_mb * MIB,
         artifact_bytes=settings.artifact_limit_mb * MIB,
         max_unfinished=settings.max_queued_per_project,
+        ask_timeout_s=settings.ask_timeout_s,
         min_free_bytes=settings.min_free_disk_mb * MIB,
     )

@@ -7,7 +7,9 @@ from collections.abc import Mapping
 from skep.kernel.ids import encode
 from skep.product.agents.model import AgentConfig
 from skep.product.blobs.model import BlobId
-from skep.product.images.model import Image, Install
+from skep.product.images.model import Image, Install, Recognised
+from skep.product.images.places import ENVIRONMENT
+from skep.product.runs import door
 from skep.product.runs.machine import time_limit_s
 from skep.product.runs.model import Attempt, Run, RunLimits
 from skep.product.sandboxes.model import Command, CommandId, Limits, SandboxSpec
@@ -16,6 +18,8 @@ INPUTS = "/run/skep/inputs.json"
 RESULT = "/run/skep/output"
 ARTIFACTS = "/run/skep/artifacts"
 SECRETS = "/run/secrets"
+#: What agents may import, behind what they bring themselves.
+GUEST = "/opt/skep/lib"
 #: The longest path of an artifact, characters.
 MAX_PATH = 1024
 _MIB = 1 << 20
@@ -29,6 +33,7 @@ def sandbox_spec(run: Run, attempt: Attempt, config: AgentConfig, image: Image, 
         isolation=config.isolation,
         limits=sandbox_limits(config, limits),
         layers=image.layers,
+        doors=(door.PORT,),
     )
 
 
@@ -53,14 +58,15 @@ def command(
     secret_env: Mapping[str, str],
 ) -> Command:
     """Return the command that is the attempt; *secret_env* are the variables that hold secrets."""
+    own = {**image.recognised.env, **config.env, **secret_env}
     return Command(
         id=CommandId(attempt.id),
         argv=config.command or image.recognised.command,
         env={
-            **base_env(has_environment=image.recognised.install is not Install.NOTHING),
-            **image.recognised.env,
-            **config.env,
-            **secret_env,
+            **base_env(image.recognised),
+            **own,
+            "PYTHONPATH": f"{own['PYTHONPATH']}:{GUEST}" if own.get("PYTHONPATH") else GUEST,
+            "SKEP_URL": door.URL,
             "SKEP_INPUT": INPUTS,
             "CREW_INPUT_JSON": INPUTS,
             "SKEP_OUTPUT": RESULT,
@@ -74,13 +80,15 @@ def command(
     )
 
 
-def base_env(*, has_environment: bool) -> dict[str, str]:
-    """Return the environment that every agent finds."""
-    path = "/opt/skep/bin:/usr/local/bin:/usr/bin:/bin"
+def base_env(recognised: Recognised) -> dict[str, str]:
+    """Return the environment that every agent finds: its own environment's or Node's programs before the machine's."""
+    own = recognised.path
+    if not own and recognised.install is not Install.NOTHING:
+        # An image of a version of Skep whose plans did not say.
+        own = (f"{ENVIRONMENT}/bin",)
+    path = ":".join((*own, "/opt/skep/bin:/usr/local/bin:/usr/bin:/bin"))
     env = {"HOME": "/home/agent", "PATH": path, "LANG": "C.UTF-8", "PYTHONUNBUFFERED": "1"}
-    if has_environment:
-        env |= {"PATH": f"/opt/env/bin:{path}", "VIRTUAL_ENV": "/opt/env"}
-    return env
+    return env | {"VIRTUAL_ENV": ENVIRONMENT} if f"{ENVIRONMENT}/bin" in own else env
 
 
 def inputs_file(run: Run) -> bytes:

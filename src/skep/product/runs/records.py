@@ -20,7 +20,17 @@ from skep.product.blobs.model import LogId
 from skep.product.images.model import Image
 from skep.product.images.ports import ImageStore
 from skep.product.runs.artifacts import Kept
-from skep.product.runs.machine import CANCELLED, GAVE_UP, Happening, Outcome, after_loss, backoff_ms, becomes, lost_exit
+from skep.product.runs.machine import (
+    CANCELLED,
+    GAVE_UP,
+    Happening,
+    Outcome,
+    after_loss,
+    backoff_ms,
+    becomes,
+    goes_on,
+    lost_exit,
+)
 from skep.product.runs.model import Attempt, AttemptId, AttemptPhase, Run, RunId, Usage
 from skep.product.runs.ports import RunStore
 from skep.product.sandboxes.model import Exit, Handle, Phase, Sandbox, SandboxId
@@ -181,7 +191,7 @@ class Records:
             run = self._run(tx, attempt.run_id)
             if run.started_ms is None:
                 self._runs.save(tx, replace(run, started_ms=now_ms))
-            self._runs.save_attempt(tx, replace(attempt, phase=AttemptPhase.STARTED, started_ms=now_ms))
+            self._runs.save_attempt(tx, replace(self._now(tx, attempt), phase=AttemptPhase.STARTED, started_ms=now_ms))
             self._say(tx, run.id, "attempt.started", attempt=attempt.number)
             project_id = ProjectId(run.project_id)
             for name, secret in state.version.config.env_from_secret.items():
@@ -195,7 +205,8 @@ class Records:
 
         def work(tx: Tx) -> None:
             self._work.check(tx, lease)
-            self._runs.save_attempt(tx, replace(attempt, phase=AttemptPhase.EXITED, exit=end))
+            ended = goes_on(self._now(tx, attempt), self.now_ms())
+            self._runs.save_attempt(tx, replace(ended, phase=AttemptPhase.EXITED, exit=end))
             said = {"attempt": attempt.number, "reason": end.reason.value, "code": end.code, "signal": end.signal}
             self._say(tx, attempt.run_id, "attempt.exited", **said)
 
@@ -266,7 +277,9 @@ class Records:
         self._close_attempt(tx, attempt, end)
 
     def _close_attempt(self, tx: Tx, attempt: Attempt, end: Exit) -> None:
-        ended = replace(attempt, phase=AttemptPhase.ENDED, exit=end, ended_ms=self.now_ms())
+        now_ms = self.now_ms()
+        last = goes_on(self._now(tx, attempt), now_ms)
+        ended = replace(last, phase=AttemptPhase.ENDED, exit=end, ended_ms=now_ms)
         self._runs.save_attempt(tx, ended)
         if self._sandboxes.get(tx, attempt.sandbox_id) is not None:
             self._sandboxes.set_phase(tx, attempt.sandbox_id, Phase.DESTROYING)
@@ -276,6 +289,10 @@ class Records:
         ended = replace(run, status=status, failure=outcome.failure, ended_ms=self.now_ms())
         self._runs.save(tx, ended)
         self._say(tx, run.id, f"run.{status.value}", **ended_data(ended))
+
+    def _now(self, tx: Tx, attempt: Attempt) -> Attempt:
+        """Return the attempt with what others have written since it was read: how it waits for a person."""
+        return self._runs.attempt(tx, attempt.id) or attempt
 
     def _run(self, tx: Tx, run_id: RunId) -> Run:
         run = self._runs.get(tx, run_id)

@@ -45,6 +45,16 @@ _MIN_TIMEOUT_S = 0.1
 _SUMMED = 10_000
 
 
+def find_run(tx: Tx, store: RunStore, principal: Principal, run_id: RunId) -> Run:
+    """Return a run of the principal's project; `NotFoundError` if there is none."""
+    run = store.get(tx, run_id)
+    if run is None or run.project_id != principal.project_id:
+        raise NotFoundError(
+            f"There is no run {run_id[:100]}.", code="run_not_found", hint="skep runs lists those there are."
+        )
+    return run
+
+
 class RunService:
     """The verbs of runs."""
 
@@ -309,12 +319,7 @@ class RunService:
                 await woken.wait()
 
     def _find(self, tx: Tx, principal: Principal, run_id: RunId) -> Run:
-        run = self._store.get(tx, run_id)
-        if run is None or run.project_id != principal.project_id:
-            raise NotFoundError(
-                f"There is no run {run_id[:100]}.", code="run_not_found", hint="skep runs lists those there are."
-            )
-        return run
+        return find_run(tx, self._store, principal, run_id)
 
     def _run_and_events(
         self, tx: Tx, principal: Principal, run_id: RunId, after: int, limit: int = MAX_LIMIT

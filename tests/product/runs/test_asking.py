@@ -1,0 +1,462 @@
+"""A run asks people: the question waits durably, the answer reaches it, and its time stands still meanwhile."""
+
+import asyncio
+import json
+from contextlib import asynccontextmanager
+from dataclasses import replace
+
+import pytest
+
+from skep.kernel.errors import ConflictError, ForbiddenError, InvalidError, NotFoundError
+from skep.kernel.paging import PageQuery
+from skep.product.access.model import Scope
+from skep.product.runs.model import AttemptPhase, NewsStatus, RunStatus
+from skep.product.sandboxes.model import CommandId
+from skep.testing.behaviour import FOREVER, Behaviour
+from skep.testing.wait import until
+
+ENDLESS = Behaviour(run_for_s=FOREVER)
+
+
+async def post(sandbox, body, *, path="/ask", method="POST", **headers):
+    """Send one request to the door of a sandbox as its agent would; return status and JSON."""
+    reader, writer = await asyncio.open_connection(*sandbox.doors[80].getsockname())
+    try:
+        data = body if isinstance(body, bytes) else json.dumps(body).encode()
+        sent = {"Host": "127.0.0.1", "Content-Length": str(len(data)), **headers}
+        lines = [f"{method} {path} HTTP/1.1", *(f"{k}: {v}" for k, v in sent.items() if v is not None)]
+        writer.write("\r\n".join(lines).encode() + b"\r\n\r\n" + data)
+        answer = await reader.read()
+        head, _, content = answer.partition(b"\r\n\r\n")
+        return int(head.split()[1]), json.loads(content)
+    finally:
+        writer.close()
+        await writer.wait_closed()
+
+
+@asynccontextmanager
+async def asked(sandbox, text="Go on?", key="k", **more):
+    """Ask, and give the task that waits for the answer."""
+    task = asyncio.create_task(post(sandbox, {"key": key, "text": text, **more}))
+    try:
+        yield task
+    finally:
+        task.cancel()
+        await asyncio.wait({task})
+
+
+def sandbox_of(world, attempt):
+    """Return the sandbox in which an attempt goes on."""
+    return world.driver.sandboxes[attempt.sandbox_id]
+
+
+def command_of(world, attempt):
+    """Return an attempt's command."""
+    return sandbox_of(world, attempt).commands[CommandId(attempt.id)]
+
+
+async def started(world, behaviour=ENDLESS, **config):
+    """Start a run whose agent goes on; return it with its attempt and its sandbox."""
+    await world.agent(behaviour, **config)
+    run = await world.start()
+    attempt = await world.phase(run, AttemptPhase.STARTED)
+    return run, attempt, sandbox_of(world, attempt)
+
+
+async def _is(world, run, wanted):
+    return (await world.run(run)).status is wanted
+
+
+async def status(world, run, wanted):
+    """Wait until a run has come to a status."""
+    await until(lambda: _is(world, run, wanted), timeout_s=20, what=f"the run to be {wanted}")
+
+
+async def question_of(world, run):
+    """Return the run's oldest open question."""
+    return (await world.answers.open(world.admin, [await world.run(run)])).get(run.id)
+
+
+async def test_a_question_waits_for_its_answer(world):
+    """The run waits, shows what it asked, goes on with the answer, and says each in an event."""
+    async with world.working():
+        run, attempt, sandbox = await started(world)
+        async with asked(sandbox, "Which?", choices=["a", "b"]) as waiting:
+            await status(world, run, RunStatus.WAITING)
+            question = await question_of(world, run)
+            assert (question.text, question.choices) == ("Which?", ("a", "b"))
+            assert not waiting.done()
+
+            answered = await world.answers.answer(world.admin, run.id, "b")
+
+            assert answered.status is RunStatus.RUNNING
+            assert await waiting == (200, {"answer": "b"})
+        assert await question_of(world, run) is None
+        world.driver.finish(CommandId(attempt.id))
+        await world.ended(run)
+    assert await world.events(run) == [
+        "run.queued",
+        "attempt.created",
+        "attempt.started",
+        "run.asked",
+        "run.answered",
+        "attempt.exited",
+        "run.succeeded",
+    ]
+
+
+async def test_the_same_key_has_the_same_answer(world):
+    """Asked again it is answered at once; also by another attempt, after the sandbox was lost."""
+    async with world.working():
+        run, attempt, sandbox = await started(world, max_attempts=2)
+        async with asked(sandbox) as waiting:
+            await status(world, run, RunStatus.WAITING)
+            await world.answers.answer(world.admin, run.id, {"n": 1})
+            assert await waiting == (200, {"answer": {"n": 1}})
+        assert await post(sandbox, {"key": "k", "text": "Other words"}) == (200, {"answer": {"n": 1}})
+
+        world.driver.vanish(attempt.sandbox_id)
+
+        again = await tried_again(world, run)
+        assert await post(sandbox_of(world, again), {"key": "k", "text": "Go on?"}) == (200, {"answer": {"n": 1}})
+        assert (await world.run(run)).status is RunStatus.RUNNING
+
+
+async def tried_again(world, run):
+    """Wait until the run's second attempt goes on; return it."""
+
+    async def there():
+        world.clock.advance(0.01)  # the pause before it
+        return len(await world.attempts(run)) == 2
+
+    await until(there, timeout_s=20, what="the second attempt")
+    return await world.phase(run, AttemptPhase.STARTED)
+
+
+async def test_a_lost_sandbox_keeps_the_question(world):
+    """A run that waited is tried again, may be answered between its attempts, and its next attempt has the answer."""
+    async with world.working():
+        run, attempt, sandbox = await started(world, max_attempts=2)
+        async with asked(sandbox) as waiting:
+            await status(world, run, RunStatus.WAITING)
+            question = await question_of(world, run)
+            world.driver.vanish(attempt.sandbox_id)
+            await asyncio.wait({waiting})
+        await until(lambda: _is(world, run, RunStatus.QUEUED), timeout_s=20, what="the loss to be seen")
+
+        await world.answers.answer(world.admin, run.id, "yes", question.id)
+
+        again = await tried_again(world, run)
+        assert await post(sandbox_of(world, again), {"key": "k", "text": "Go on?"}) == (200, {"answer": "yes"})
+
+
+async def test_a_lost_sandbox_without_another_attempt_is_the_end(world):
+    """A run that waits can be lost; nobody can answer it then."""
+    async with world.working():
+        run, attempt, sandbox = await started(world)
+        async with asked(sandbox):
+            await status(world, run, RunStatus.WAITING)
+            world.driver.vanish(attempt.sandbox_id)
+            assert (await world.ended(run)).status is RunStatus.LOST
+    with pytest.raises(ConflictError) as caught:
+        await world.answers.answer(world.admin, run.id, "yes")
+    assert caught.value.code == "not_waiting"
+    assert await question_of(world, run) is None
+
+
+async def test_two_questions_at_once(world):
+    """The run waits until both are answered; which one is meant must be said."""
+    async with world.working():
+        run, _, sandbox = await started(world)
+        async with asked(sandbox, "One?", "one") as one, asked(sandbox, "Two?", "two") as two:
+            await until(lambda: _open(world, run, 2), timeout_s=20, what="two questions")
+            with pytest.raises(InvalidError) as caught:
+                await world.answers.answer(world.admin, run.id, "1")
+            assert "question" in caught.value.fields
+            ids = {q.key: q.id for q in await _questions(world, run)}
+
+            after = await world.answers.answer(world.admin, run.id, 2, ids["two"])
+            assert await two == (200, {"answer": 2})
+            assert after.status is RunStatus.WAITING
+            assert not one.done()
+
+            after = await world.answers.answer(world.admin, run.id, 1, ids["one"])
+            assert await one == (200, {"answer": 1})
+            assert after.status is RunStatus.RUNNING
+
+
+async def _questions(world, run):
+    return await world.db.read(lambda tx: world.stores.questions.of_run(tx, run.id))
+
+
+async def _open(world, run, number):
+    return len(await _questions(world, run)) == number
+
+
+async def test_answering_twice(world):
+    """The same answer again changes nothing; another one is refused."""
+    async with world.working():
+        run, _, sandbox = await started(world)
+        async with asked(sandbox) as waiting:
+            await status(world, run, RunStatus.WAITING)
+            await world.answers.answer(world.admin, run.id, 1)
+            await waiting
+        events = await world.events(run)
+        assert (await world.answers.answer(world.admin, run.id, 1)).status is RunStatus.RUNNING
+        assert await world.events(run) == events
+        for other in (2, 1.0, True, "1"):
+            with pytest.raises(ConflictError) as caught:
+                await world.answers.answer(world.admin, run.id, other)
+            assert caught.value.code == "already_answered"
+
+
+async def test_who_has_not_asked_cannot_be_answered(world):
+    """In words; and only in one's own project, with the right to start runs."""
+    async with world.working():
+        run, _, _ = await started(world)
+        with pytest.raises(ConflictError) as caught:
+            await world.answers.answer(world.admin, run.id, "yes")
+        assert caught.value.code == "not_waiting"
+        with pytest.raises(InvalidError):
+            await world.answers.answer(world.admin, run.id, "yes", "qst_none")
+        stranger = replace(world.admin, project_id="prj_other")
+        with pytest.raises(NotFoundError):
+            await world.answers.answer(stranger, run.id, "yes")
+        reader = replace(world.admin, scopes=frozenset({Scope.READ}))
+        with pytest.raises(ForbiddenError):
+            await world.answers.answer(reader, run.id, "yes")
+
+
+@pytest.mark.parametrize(
+    ("question", "answer", "field"),
+    [
+        ({"choices": ["yes", "no"]}, "maybe", "answer"),
+        ({"schema": {"type": "object", "properties": {"n": {"type": "integer"}}}}, {"n": "x"}, "n"),
+        ({"schema": {"type": "integer"}}, "x", "answer"),
+        ({}, "x" * 40_000, "answer"),
+    ],
+)
+async def test_an_answer_must_fit(world, question, answer, field):
+    """Each wrong field is named, and the question goes on waiting."""
+    async with world.working():
+        run, _, sandbox = await started(world)
+        async with asked(sandbox, **question) as waiting:
+            await status(world, run, RunStatus.WAITING)
+            with pytest.raises(InvalidError) as caught:
+                await world.answers.answer(world.admin, run.id, answer)
+            assert list(caught.value.fields) == [field]
+            assert not waiting.done()
+            assert (await world.run(run)).status is RunStatus.WAITING
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        (b"no json", "question"),
+        ([], "question"),
+        ({"key": "k"}, "text"),
+        ({"text": "t"}, "key"),
+        ({"key": "k", "text": "t" * 20_000}, "text"),
+        ({"key": "k", "text": "\0"}, "text"),
+        ({"key": "k", "text": "\ud800"}, "text"),
+        ({"key": "k", "text": "t", "choices": ["a", "a"]}, "choices"),
+        ({"key": "k", "text": "t", "choices": "a"}, "choices"),
+        ({"key": "k", "text": "t", "schema": {"type": "nothing"}}, "schema"),
+        ({"key": "k", "text": "t", "schema": {"$ref": "http://169.254.169.254/"}}, "schema"),
+        ({"key": "k", "text": "t", "timeout_s": -1}, "timeout_s"),
+        ({"key": "k", "text": "t", "more": 1}, "more"),
+    ],
+)
+async def test_a_bad_question_is_refused(world, body, field):
+    """In words, with the field that is wrong; the run does not wait."""
+    async with world.working():
+        run, _, sandbox = await started(world)
+        code, said = await post(sandbox, body)
+        assert (code, said["code"]) == (422, "question_invalid")
+        assert field in said["fields"]
+        assert (await world.run(run)).status is RunStatus.RUNNING
+
+
+@pytest.mark.parametrize(
+    ("request_", "code"),
+    [
+        ({"Origin": "http://127.0.0.1"}, 403),
+        ({"Host": "evil.example"}, 403),
+        ({"path": "/other"}, 404),
+        ({"method": "GET"}, 422),
+        ({"Content-Length": "1000000"}, 413),
+        ({"Content-Length": None, "Transfer-Encoding": "chunked"}, 400),
+        ({"Content-Length": "+5"}, 400),
+        ({"X" * 40_000: "1"}, 413),
+    ],
+)
+async def test_the_door_is_strict(world, request_, code):
+    """Web pages, other places, and what is not plainly right are refused."""
+    async with world.working():
+        run, _, sandbox = await started(world)
+        found, said = await post(sandbox, {"key": "k", "text": "t"}, **request_)
+        assert found == code
+        assert said["message"]
+        assert await _questions(world, run) == []
+
+
+async def test_a_run_asks_a_hundred_times(world):
+    """Then no more: a question is a row, and somebody's time."""
+    async with world.working():
+        run, _, sandbox = await started(world)
+        async with asked(sandbox):
+            await status(world, run, RunStatus.WAITING)
+            question = (await _questions(world, run))[0]
+            for n in range(99):
+                twin = replace(question, id=f"qst_{n}", key=f"{n}", answered_ms=1)
+                await world.db.write(lambda tx, twin=twin: world.stores.questions.insert(tx, twin))
+            code, said = await post(sandbox, {"key": "new", "text": "One more?"})
+        assert (code, said["code"]) == (409, "too_many_questions")
+
+
+async def test_waiting_costs_no_time(world):
+    """Its time limit is for working: the sandbox's own clock is held, and goes on with what was left."""
+    async with world.working():
+        run, attempt, sandbox = await started(world)
+        command = command_of(world, attempt)
+        async with asked(sandbox) as waiting:
+            await until(lambda: command.held, timeout_s=20, what="the time to stand still")
+            world.clock.advance(10 * world.limits.timeout_s)
+            await world.answers.answer(world.admin, run.id, "yes")
+            await waiting
+        await until(lambda: not command.held, timeout_s=20, what="the time to go on")
+        assert (await world.attempts(run))[0].waited_ms == 10 * world.limits.timeout_s * 1000
+        assert (await world.run(run)).status is RunStatus.RUNNING
+
+        world.clock.advance(world.limits.timeout_s)
+
+        assert (await world.ended(run)).status is RunStatus.TIMED_OUT
+
+
+async def test_waiting_has_an_end(world):
+    """When nobody answers in time the agent is told so, the run goes on, and it is too late to answer."""
+    async with world.working():
+        run, attempt, sandbox = await started(world)
+        async with asked(sandbox, timeout_s=5) as waiting:
+            await status(world, run, RunStatus.WAITING)
+            world.clock.advance(6)
+            world.hub.notify_all()
+            code, said = await waiting
+            assert (code, said["code"]) == (410, "question_expired")
+        await status(world, run, RunStatus.RUNNING)
+        question = (await _questions(world, run))[0]
+        with pytest.raises(ConflictError) as caught:
+            await world.answers.answer(world.admin, run.id, "yes", question.id)
+        assert caught.value.code == "question_expired"
+        assert (await post(sandbox, {"key": "k", "text": "Go on?"}))[0] == 410
+        await until(lambda: not command_of(world, attempt).held, timeout_s=20, what="the time to go on")
+    assert "run.resumed" in await world.events(run)
+
+
+async def test_nobody_holds_time_without_listening(make_world, db):
+    """An agent that hangs up and works on is working: its time goes on, though the question stays."""
+    world = await make_world(db)
+    world.limits = replace(world.limits, absence_s=0.05)
+    world.executors["job"] = world._executor()
+    async with world.working():
+        run, attempt, sandbox = await started(world)
+        async with asked(sandbox):
+            await until(lambda: command_of(world, attempt).held, timeout_s=20, what="the time to stand still")
+        await status(world, run, RunStatus.RUNNING)
+        await until(lambda: not command_of(world, attempt).held, timeout_s=20, what="the time to go on")
+        async with asked(sandbox) as waiting:
+            await status(world, run, RunStatus.WAITING)
+            await world.answers.answer(world.admin, run.id, "yes")
+            assert await waiting == (200, {"answer": "yes"})
+
+
+async def test_a_cancel_ends_a_waiting_run(world):
+    """At once; the question can be answered no more."""
+    async with world.working():
+        run, _, sandbox = await started(world)
+        async with asked(sandbox):
+            await status(world, run, RunStatus.WAITING)
+            await world.runs.cancel(world.admin, run.id)
+            assert (await world.ended(run)).status is RunStatus.CANCELLED
+        with pytest.raises(ConflictError) as caught:
+            await world.answers.answer(world.admin, run.id, "yes")
+        assert caught.value.code == "not_waiting"
+
+
+async def test_an_agent_may_end_while_it_waits(world):
+    """Another thread of it ended the process: the run ends as it did."""
+    async with world.working():
+        run, attempt, sandbox = await started(world)
+        async with asked(sandbox):
+            await status(world, run, RunStatus.WAITING)
+            world.clock.advance(3)
+            world.driver.finish(CommandId(attempt.id))
+            assert (await world.ended(run)).status is RunStatus.SUCCEEDED
+    ended = (await world.attempts(run))[0]
+    assert (ended.waited_ms, ended.waiting_since_ms) == (3000, None)
+
+
+async def release(world, dead):
+    """Give up what a dead server held, as the next one does at its start."""
+    await world.db.write(lambda tx: world.stores.work.release_owner(tx, owners=[dead.owner]))
+
+
+async def test_another_life_of_the_server_takes_over_a_waiting_run(world):
+    """The door is open again, the same question finds its row, time still stands, and the answer arrives."""
+    async with world.working():
+        run, attempt, sandbox = await started(world)
+        async with asked(sandbox):
+            await status(world, run, RunStatus.WAITING)
+            command = command_of(world, attempt)
+            await until(lambda: command.held, timeout_s=20, what="the time to stand still")
+    command.hold(held=False)  # as if the first life had not come to it
+    next_life = world.again()
+    await release(next_life, world)
+    before = sandbox.doors[80]
+    async with next_life.working():
+        await until(lambda: sandbox.doors[80] is not before, timeout_s=20, what="the door to be open")
+        await until(lambda: command.held, timeout_s=20, what="the time to stand still")
+        assert (await next_life.run(run)).status is RunStatus.WAITING
+        async with asked(sandbox) as waiting:
+            await next_life.answers.answer(next_life.admin, run.id, "yes")
+            assert await waiting == (200, {"answer": "yes"})
+        await until(lambda: not command.held, timeout_s=20, what="the time to go on")
+    assert (await world.events(run)).count("run.asked") == 1
+
+
+async def test_an_answer_that_came_while_no_server_worked(world):
+    """The next life finds it: the agent has it at once, and time goes on."""
+    async with world.working():
+        run, attempt, sandbox = await started(world)
+        async with asked(sandbox):
+            command = command_of(world, attempt)
+            await until(lambda: command.held, timeout_s=20, what="the time to stand still")
+    await world.answers.answer(world.admin, run.id, "yes")
+    assert command.held
+    next_life = world.again()
+    await release(next_life, world)
+    async with next_life.working():
+        await until(lambda: not command.held, timeout_s=20, what="the time to go on")
+        assert await post(sandbox, {"key": "k", "text": "Go on?"}) == (200, {"answer": "yes"})
+
+
+async def test_the_inbox_tells_what_happened(world):
+    """Newest first, by status: what waits with its question, what failed and why, what ended with its result."""
+    async with world.working():
+        run, _, sandbox = await started(world)
+        await world.agent(Behaviour(exit_code=3), name="wasps")
+        failed = await world.start("wasps")
+        await status(world, failed, RunStatus.FAILED)
+        async with asked(sandbox, "Go on?"):
+            await status(world, run, RunStatus.WAITING)
+
+            page = await world.answers.inbox(world.admin, PageQuery())
+
+            assert [(item.run_id, item.status) for item in page.items] == [
+                (failed.id, NewsStatus.FAILED),
+                (run.id, NewsStatus.WAITING),
+            ]
+            assert (page.items[1].text, page.items[1].question.text) == ("Go on?", "Go on?")
+            waiting = await world.answers.inbox(world.admin, PageQuery(status=("waiting",)))
+            assert [item.run_id for item in waiting.items] == [run.id]
+            assert (await world.answers.inbox(world.admin, PageQuery(status=("finished",)))).items == []
