@@ -23,7 +23,10 @@ from skep.kernel.ids import IdSource
 from skep.kernel.settings import Settings
 from skep.product.access.service import AccessService
 from skep.product.agents.model import AgentLimits
+from skep.product.agents.redeploy import Redeploy
 from skep.product.agents.service import AgentService
+from skep.product.agents.watch import Watch
+from skep.product.agents.webhooks import WebhookService
 from skep.product.images.host_keys import KnownHosts
 from skep.product.images.keyring import Keyring
 from skep.product.images.options import build_options
@@ -143,6 +146,15 @@ async def services(db, clock, hub, stores, logs, blobs, driver, tmp_path):
         options=build_options(Settings(upload_limit_mb=1), uv_version="0"),
         keyring=keyring,
     )
+    redeploy = Redeploy(agents=stores.agents, images=stores.images, builds=images, access=access, clock=clock)
+    # Nobody looks at repositories here.
+    watch = Watch(
+        db=db, agents=stores.agents, work=stores.work, queue=work, look=None, redeploy=redeploy, clock=clock
+    )  # fmt: skip
+    webhooks = WebhookService(
+        db=db, store=stores.webhooks, agents=stores.agents, access=access, sealer=sealer, redeploy=redeploy,
+        watch=watch, clock=clock,
+    )  # fmt: skip
     queue = RunQueue(db, stores.runs, stores.agents, stores.images, work, stores.work, hub, clock, {})
     sandboxes = SandboxService(db, stores.sandboxes, driver, "nod")
     return Services(
@@ -151,6 +163,7 @@ async def services(db, clock, hub, stores, logs, blobs, driver, tmp_path):
         access=access,
         secrets=secrets,
         keyring=keyring,
+        webhooks=webhooks,
         agents=AgentService(
             db, stores.agents, stores.images, images, access, clock, ids, AgentLimits(), listeners=[queue]
         ),

@@ -4,9 +4,12 @@ from dataclasses import dataclass
 from importlib import metadata
 
 from skep.assembly.base import Base
+from skep.assembly.care import make_catalogue
+from skep.assembly.repositories import Watching, make_keyring, make_watching
 from skep.kernel.settings import MIB, Settings
 from skep.library import frameworks
 from skep.product.access.service import AccessService
+from skep.product.agents import watch
 from skep.product.agents.model import Kind
 from skep.product.agents.options import agent_limits
 from skep.product.agents.ports import VersionListener
@@ -15,7 +18,9 @@ from skep.product.blobs.space import Space
 from skep.product.gateway.resolver import SystemResolver
 from skep.product.images import builder as builds
 from skep.product.images.builder import Builder
-from skep.product.images.layers import Shelf
+from skep.product.images.catalogue import Catalogue
+from skep.product.images.keyring import Keyring
+from skep.product.images.layers import Clearing, Shelf
 from skep.product.images.options import build_options
 from skep.product.images.ports import BuildListener
 from skep.product.images.service import BUILDS_KEY, ImageService
@@ -45,10 +50,13 @@ class Nouns:
     sandboxes: SandboxService
     doctor: Doctor
     work: WorkService
+    keyring: Keyring
     images: ImageService
-    #: The layers that builds count on at this moment.
-    shelf: Shelf
+    #: What removes layers that nobody needs.
+    clearing: Clearing
+    catalogue: Catalogue
     agents: AgentService
+    watching: Watching
     runs: RunService
     answers: AnswerService
 
@@ -70,15 +78,18 @@ def make_nouns(base: Base) -> Nouns:
     secrets = SecretService(base.db, base.stores.secrets, base.sealer, access, base.clock, base.ids, base.redactor)
     sandboxes = SandboxService(base.db, base.stores.sandboxes, base.driver, base.node_id)
     work = _work(base, wires)
-    images = _images(base, work, wires)
+    keyring = make_keyring(base, access, secrets)
+    images = _images(base, work, keyring, wires)
     shelf = Shelf()
-    builder = _builder(base, shelf, wires)
+    clearing = Clearing(base.db, base.stores.images, base.driver, shelf, node_id=base.node_id)
+    builder = _builder(base, shelf, keyring, wires)
     agents = _agents(base, images, access, wires)
+    watching = make_watching(base, access, images, work, keyring)
     executors: dict[Kind, Executor] = {Kind.JOB: _jobs(base, access, secrets)}
     queue = _queue(base, work, executors)
     runs = _runs(base, queue, access, executors)
 
-    wires.handlers.update({run_queue.KIND: queue, builds.KIND: builder})
+    wires.handlers.update({run_queue.KIND: queue, builds.KIND: builder, watch.KIND: watching.watch})
     wires.build_listeners.append(agents)
     wires.version_listeners.append(queue)
     return Nouns(
@@ -87,9 +98,12 @@ def make_nouns(base: Base) -> Nouns:
         sandboxes=sandboxes,
         doctor=_doctor(base, sandboxes),
         work=work,
+        keyring=keyring,
         images=images,
-        shelf=shelf,
+        clearing=clearing,
+        catalogue=make_catalogue(base, clearing, access),
         agents=agents,
+        watching=watching,
         runs=runs,
         answers=AnswerService(base.db, base.stores.runs, base.stores.questions, access, base.hub, base.clock),
     )
@@ -112,7 +126,11 @@ def _work(base: Base, wires: _Wires) -> WorkService:
 def _work_limits(settings: Settings) -> WorkLimits:
     return WorkLimits(
         total=min(settings.max_sandboxes, settings.max_runs + settings.max_builds),
-        keys={run_queue.ALL_KEY: settings.max_runs, BUILDS_KEY: settings.max_builds},
+        keys={
+            run_queue.ALL_KEY: settings.max_runs,
+            BUILDS_KEY: settings.max_builds,
+            watch.POLLS_KEY: settings.max_builds,
+        },
         key_defaults={"project": settings.max_runs_per_project},
     )
 
@@ -134,7 +152,7 @@ def _doctor(base: Base, sandboxes: SandboxService) -> Doctor:
 # ---- images
 
 
-def _images(base: Base, work: WorkService, wires: _Wires) -> ImageService:
+def _images(base: Base, work: WorkService, keyring: Keyring, wires: _Wires) -> ImageService:
     return ImageService(
         db=base.db,
         store=base.stores.images,
@@ -147,11 +165,12 @@ def _images(base: Base, work: WorkService, wires: _Wires) -> ImageService:
         ids=base.ids,
         hub=base.hub,
         options=build_options(base.settings, uv_version=metadata.version("uv")),
+        keyring=keyring,
         space=Space(free_bytes=base.free_bytes, least_bytes=base.settings.min_free_disk_mb * MIB),
     )
 
 
-def _builder(base: Base, shelf: Shelf, wires: _Wires) -> Builder:
+def _builder(base: Base, shelf: Shelf, keyring: Keyring, wires: _Wires) -> Builder:
     return Builder(
         db=base.db,
         stores=base.stores,
@@ -167,6 +186,9 @@ def _builder(base: Base, shelf: Shelf, wires: _Wires) -> Builder:
         node_id=base.node_id,
         options=build_options(base.settings, uv_version=metadata.version("uv")),
         shelf=shelf,
+        keyring=keyring,
+        mirrors=base.mirrors,
+        runtimes=base.runtimes,
     )
 
 

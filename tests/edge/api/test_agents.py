@@ -5,7 +5,7 @@ import tarfile
 
 import pytest
 
-GIT = {"git": {"url": "https://example.org/me/agent.git", "ref": "main", "path": "sub"}}
+GIT = {"git": {"url": "https://example.org/me/agent.git", "ref": "main", "path": "sub", "secret": "TOKEN"}}
 FILES = {"files": {"main.py": "print('bees')"}}
 
 

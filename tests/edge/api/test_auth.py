@@ -6,7 +6,7 @@ from skep.edge.api.app import all_routes
 from skep.edge.api.openapi import operations
 from skep.product.access.model import IMPLIES, Scope
 
-OPEN = {"/", "/healthz", "/readyz", "/health", "/ping", "/docs", "/api/v1/openapi.json"}
+OPEN = {"/hooks/{agent}", "/", "/healthz", "/readyz", "/health", "/ping", "/docs", "/api/v1/openapi.json"}
 OPERATIONS = operations(all_routes())
 CLOSED = [operation for operation in OPERATIONS if operation.scope]
 

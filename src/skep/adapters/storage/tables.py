@@ -268,6 +268,7 @@ agents = _table(
     _text("build_id", nullable=True),
     Column("poll_s", Double, nullable=True),
     _ms("poll_due_ms", nullable=True),
+    _json("looked", nullable=True),
     _ms("created_ms"),
     _ms("updated_ms"),
     _ms("removed_ms", nullable=True),
@@ -284,6 +285,7 @@ webhooks = _table(
     Column("nonce", LargeBinary, nullable=False),
     Column("ciphertext", LargeBinary, nullable=False),
     _text("key_id"),
+    _json("seen"),
     _ms("created_ms"),
 )
 

@@ -13,6 +13,7 @@ from skep.edge.api.openapi import Described, describe, operations
 from skep.edge.api.routes import ROUTERS
 from skep.edge.api.routes.builds import UPLOADS
 from skep.edge.api.routes.health import router as health
+from skep.edge.api.routes.hooks import HOOK_LIMIT, HOOKS
 from skep.edge.api.routing import PREFIX
 from skep.edge.api.services import Services
 from skep.edge.api.sse import Streams
@@ -70,6 +71,6 @@ def make_api(services: Services, settings: Settings, clock: Clock | None = None)
         Edge,
         clock=clock or SystemClock(),
         metrics=api.state.metrics,
-        body_limits={PREFIX + UPLOADS: settings.upload_limit_mb * MIB},
+        body_limits={PREFIX + UPLOADS: settings.upload_limit_mb * MIB, HOOKS: HOOK_LIMIT},
     )
     return api

@@ -66,7 +66,7 @@ class Edge:
                     headers.setdefault(key, value)
             await send(message)
 
-        limit = self._body_limits.get(scope["path"], JSON_LIMIT)
+        limit = self._limit(scope["path"])
         try:
             if _announced(scope) > limit:
                 await _hear_out(scope, receive)
@@ -82,6 +82,11 @@ class Edge:
             await internal(scope["path"])(scope, receive, send_on)
         finally:
             self._note(scope, status, self._clock.monotonic() - started)
+
+    def _limit(self, path: str) -> int:
+        """Return the most that a body may have at *path*; a name that ends with a slash is that of all below it."""
+        below = path[: path.find("/", 1) + 1]
+        return self._body_limits.get(path, self._body_limits.get(below, JSON_LIMIT))
 
     def _note(self, scope: Scope, status: int, duration_s: float) -> None:
         route: Any = scope.get("route")

@@ -11,7 +11,7 @@ from skep.product.images.model import FilesSource, GitSource, ImageSource, Sourc
 def source(body: SourceBody) -> Source:
     """Return the source that the body names; the shape has made sure that it names exactly one."""
     if body.git is not None:
-        return GitSource(url=body.git.url, ref=body.git.ref, path=body.git.path)
+        return GitSource(url=body.git.url, ref=body.git.ref, path=body.git.path, secret=body.git.secret or "")
     if body.files is not None:
         return FilesSource(files=body.files)
     if body.upload is not None:
@@ -45,6 +45,7 @@ def new_agent(body: CreateAgent) -> NewAgent:
         owner=body.owner,
         kind=body.kind,
         config=config,
+        poll_s=body.poll_s,
     )
 
 
@@ -62,6 +63,7 @@ def change(body: ChangeAgent) -> AgentChange:
         isolation=body.isolation,
         egress=_tuple(body.egress),
         inputs_schema=body.inputs_schema if "inputs_schema" in body.model_fields_set else KEEP,
+        poll_s=body.poll_s if "poll_s" in body.model_fields_set else KEEP,
         max_attempts=body.max_attempts,
     )
 

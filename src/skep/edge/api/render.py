@@ -7,11 +7,11 @@ from typing import Any, TypeVar, cast
 
 from pydantic import BaseModel
 
-from skep.edge.wire import access, agents, builds, common, runs, secrets, sources, system
+from skep.edge.wire import access, agents, builds, common, repositories, runs, secrets, sources, system
 from skep.kernel.clock import from_ms
 from skep.kernel.paging import Page
 from skep.product.access.model import AuditEntry, Project, Token
-from skep.product.agents.model import AgentConfig, AgentView, Version
+from skep.product.agents.model import Agent, AgentConfig, AgentView, Version
 from skep.product.blobs.model import LogFrame
 from skep.product.images.model import (
     Build,
@@ -27,7 +27,7 @@ from skep.product.images.model import (
     Upload,
     UploadSource,
 )
-from skep.product.runs.model import Artifact, Run, RunEvent
+from skep.product.runs.model import Artifact, News, Question, Run, RunEvent
 from skep.product.sandboxes.doctor import Finding
 from skep.product.secrets.model import SecretInfo
 
@@ -57,7 +57,9 @@ def source(given: Source) -> sources.SourceView:
     """Render where code comes from."""
     match given:
         case GitSource():
-            return sources.SourceView(git=sources.GitView(url=given.url, ref=given.ref, path=given.path, secret=given.secret or None))
+            return sources.SourceView(
+                git=sources.GitView(url=given.url, ref=given.ref, path=given.path, secret=given.secret or None)
+            )
         case FilesSource():
             return sources.SourceView(files=dict(given.files))
         case UploadSource():
@@ -119,8 +121,25 @@ def agent(view: AgentView) -> agents.AgentView:
         source=source(view.agent.source),
         version=None if view.version is None else version(view.version),
         build=None if view.build is None else build(view.build),
+        poll=_poll(view.agent),
+        looked=_looked(view.agent),
         created_at=from_ms(view.agent.created_ms),
         updated_at=from_ms(view.agent.updated_ms),
+    )
+
+
+def _poll(agent: Agent) -> repositories.PollView | None:
+    if agent.poll_s is None:
+        return None
+    return repositories.PollView(every_s=agent.poll_s, due_at=moment(agent.poll_due_ms))
+
+
+def _looked(agent: Agent) -> repositories.LookedView | None:
+    seen = agent.looked
+    if seen is None:
+        return None
+    return repositories.LookedView(
+        at=from_ms(seen.at_ms), commit=seen.commit or None, failures=seen.failures, error=failure(seen.failure)
     )
 
 
@@ -152,8 +171,7 @@ def declared(given: Declared) -> builds.DeclaredView:
         name=given.name,
         kind=given.kind,
         port=given.port,
-        health=health
-        and builds.HealthView(path=health.path, interval_s=health.interval_s, timeout_s=health.timeout_s),
+        health=health and builds.HealthView(path=health.path, interval_s=health.interval_s, timeout_s=health.timeout_s),
         egress=list(given.egress),
         schedule=given.schedule,
     )
@@ -224,8 +242,33 @@ def _children(value: Any) -> Iterable[Any]:
             return ()
 
 
-def run(given: Run, output: runs.OutputView | None = None) -> runs.RunView:
-    """Render a run, with its output where that was read."""
+def question(given: Question) -> runs.QuestionView:
+    """Render what a run asks."""
+    return runs.QuestionView(
+        id=given.id,
+        key=given.key,
+        text=given.text,
+        choices=list(given.choices),
+        answer_schema=None if given.answer_schema is None else dict(given.answer_schema),
+        asked_at=from_ms(given.asked_ms),
+        expires_at=from_ms(given.expires_ms),
+    )
+
+
+def news(given: News) -> runs.InboxItem:
+    """Render an item of the inbox."""
+    return runs.InboxItem(
+        run_id=given.run_id,
+        agent_name=given.agent_name,
+        status=given.status,
+        text=given.text,
+        question=given.question and question(given.question),
+        at=from_ms(given.at_ms),
+    )
+
+
+def run(given: Run, output: runs.OutputView | None = None, asks: Question | None = None) -> runs.RunView:
+    """Render a run, with its output and what it *asks* where that was read."""
     used = given.usage
     return runs.RunView(
         id=given.id,
@@ -244,6 +287,7 @@ def run(given: Run, output: runs.OutputView | None = None) -> runs.RunView:
         result=writable(given.result),
         error=failure(given.failure),
         output=output,
+        question=asks and question(asks),
         usage=runs.UsageView(
             duration_s=used.duration_s, cpu_seconds=used.cpu_seconds, memory_peak_bytes=used.memory_peak_bytes
         ),

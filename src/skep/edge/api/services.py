@@ -10,7 +10,11 @@ from skep.kernel.database import Database
 from skep.product.access.ports import IdempotencyStore
 from skep.product.access.service import AccessService
 from skep.product.agents.service import AgentService
+from skep.product.agents.webhooks import WebhookService
+from skep.product.images.catalogue import Catalogue
+from skep.product.images.keyring import Keyring
 from skep.product.images.service import ImageService
+from skep.product.runs.answering import AnswerService
 from skep.product.runs.service import RunService
 from skep.product.sandboxes.doctor import Doctor
 from skep.product.secrets.ports import Sealer
@@ -29,8 +33,12 @@ class Services:
     access: AccessService
     secrets: SecretService
     agents: AgentService
+    webhooks: WebhookService
+    keyring: Keyring
     images: ImageService
+    catalogue: Catalogue
     runs: RunService
+    questions: AnswerService
     doctor: Doctor
     answers: IdempotencyStore
     sealer: Sealer

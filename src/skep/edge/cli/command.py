@@ -6,7 +6,21 @@ from typing import Annotated
 import typer
 from pydantic import ValidationError
 
-from skep.edge.cli import agents, artifacts, building, builds, deploy, exits, runs, screen, secrets, system, tokens, up
+from skep.edge.cli import (
+    agents,
+    artifacts,
+    building,
+    builds,
+    deploy,
+    exits,
+    repositories,
+    runs,
+    screen,
+    secrets,
+    system,
+    tokens,
+    up,
+)
 from skep.edge.cli.target import Caller, chosen
 from skep.kernel.errors import InvalidError, SkepError
 
@@ -53,6 +67,8 @@ app.command(rich_help_panel="Agents and runs")(agents.remove)
 app.add_typer(tokens.token, rich_help_panel="Access")
 app.add_typer(tokens.project, rich_help_panel="Access")
 app.add_typer(secrets.secret, rich_help_panel="Access")
+app.add_typer(repositories.hosts, rich_help_panel="Access")
+app.add_typer(repositories.webhook, rich_help_panel="Agents and runs")
 app.command(rich_help_panel="Access")(system.audit)
 app.command(rich_help_panel="Installation")(system.doctor)
 app.command(rich_help_panel="Installation")(system.version)

@@ -30,6 +30,8 @@ class Wish:
     command: list[str]
     egress: list[str]
     attempts: int | None
+    #: 0 ends it.
+    poll_s: float | None
 
 
 def deploy(  # noqa: PLR0917  typer reads the signature
@@ -39,6 +41,12 @@ def deploy(  # noqa: PLR0917  typer reads the signature
     ] = None,
     ref: Annotated[str | None, typer.Option(help="Branch, tag or commit.")] = None,
     path: Annotated[str, typer.Option(help="Folder inside the source.")] = "",
+    git_secret: Annotated[
+        str | None, typer.Option(metavar="K", help="Secret that opens a private repository: a token or a deploy key.")
+    ] = None,
+    poll: Annotated[
+        str | None, typer.Option(metavar="5m", help="Look so often whether the repository has something new; or off.")
+    ] = None,
     env: Annotated[list[str] | None, typer.Option("--env", "-e", metavar="K=V", help="Environment variable.")] = None,
     secret: Annotated[list[str] | None, typer.Option(metavar="K", help="Secret, as a file in /run/secrets.")] = None,
     env_from_secret: Annotated[
@@ -63,9 +71,9 @@ def deploy(  # noqa: PLR0917  typer reads the signature
     as_json: Json = False,
 ) -> None:
     """Make an agent from a folder or a repository, and build it; an agent of that name is changed and built again."""
-    for option, value in (("--name", name), ("--ref", ref), ("--command", command)):
+    for option, value in (("--name", name), ("--ref", ref), ("--command", command), ("--git-secret", git_secret)):
         options.not_empty(option, value)
-    given = sources.recognise(source, ref)
+    given = _given(source, ref, git_secret, poll)
     limits = {
         "cpus": cpus,
         "memory_mb": options.memory_mb(memory) if memory else None,
@@ -82,6 +90,7 @@ def deploy(  # noqa: PLR0917  typer reads the signature
         command=options.words("--command", command or ""),
         egress=list(dict.fromkeys(egress or ())),
         attempts=attempts,
+        poll_s=None if poll is None else 0.0 if poll == "off" else options.seconds(poll),
     )
 
     async def act(client: SkepClient) -> building.Made | BuildView:
@@ -157,6 +166,7 @@ async def _agent(client: SkepClient, wish: Wish, source: SourceBody) -> AgentVie
             "command": wish.command,
             "egress": wish.egress,
             "max_attempts": wish.attempts,
+            "poll_s": wish.poll_s,
         }
         chosen = {key: value for key, value in given.items() if value}
         return await client.agents.create(CreateAgent.model_validate({"name": wish.name, "source": source, **chosen}))
@@ -175,8 +185,24 @@ def changes(existing: AgentView, wish: Wish, source: SourceBody) -> ChangeAgent:
         "egress": (existing.egress, _joined(existing.egress, wish.egress)),
         "max_attempts": (existing.max_attempts, wish.attempts or existing.max_attempts),
     }
-    differs = {key: new for key, (old, new) in wanted.items() if old != new}
+    differs: dict[str, Any] = {key: new for key, (old, new) in wanted.items() if old != new}
+    if wish.poll_s is not None:
+        differs["poll_s"] = wish.poll_s or None
+    old, new = existing.source.git, source.git
+    if old and new and old.url == new.url and old.secret and not new.secret:
+        source = SourceBody(git=new.model_copy(update={"secret": old.secret}))
     return ChangeAgent.model_validate({"source": source, **differs})
+
+
+def _given(source: str, ref: str | None, git_secret: str | None, poll: str | None) -> sources.Remote | sources.Local:
+    """Tell what was given, and refuse what only a repository takes."""
+    given = sources.recognise(source, ref)
+    if isinstance(given, sources.Remote):
+        return replace(given, secret=git_secret)
+    for option, value in (("--git-secret", git_secret), ("--poll", None if poll == "off" else poll)):
+        if value is not None:
+            raise typer.BadParameter(f"{option} is for a repository that the server fetches itself: give its URL")
+    return given
 
 
 def _joined(old: list[str], new: list[str]) -> list[str]:

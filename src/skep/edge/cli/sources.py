@@ -24,9 +24,10 @@ _PIECE = 256 * 1024
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Remote:
-    """A repository that the server fetches itself."""
+    """A repository that the server fetches itself, with the secret of this name if it is private."""
 
     url: str
+    secret: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,6 +115,8 @@ def remote_body(remote: Remote, ref: str | None, path: str) -> SourceBody:
         given["ref"] = ref
     if path:
         given["path"] = path
+    if remote.secret:
+        given["secret"] = remote.secret
     return SourceBody(git=GitBody.model_validate(given))
 
 

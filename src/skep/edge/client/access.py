@@ -1,10 +1,12 @@
 """Projects, tokens, secrets, the audit log."""
 
 from collections.abc import AsyncIterator, Sequence
+from urllib.parse import quote
 
 from skep.edge.client.nouns import Noun
 from skep.edge.client.transport import PREFIX
 from skep.edge.wire.access import AuditView, CreateProject, CreateToken, ProjectView, TokenCreated, TokenView
+from skep.edge.wire.repositories import HostForgotten, HostView
 from skep.edge.wire.secrets import SecretView
 from skep.kernel.secret import Secret
 
@@ -60,6 +62,18 @@ class Secrets(Noun):
     async def remove(self, name: str) -> None:
         """Remove a secret."""
         await self._transport.send("DELETE", f"{PREFIX}/secrets/{name}")
+
+
+class Hosts(Noun):
+    """`/hosts`: ssh servers whose keys the project has kept."""
+
+    def all(self) -> AsyncIterator[HostView]:
+        """Yield them, by name."""
+        return self._pages(HostView, "/hosts")
+
+    async def forget(self, host: str) -> HostForgotten:
+        """Forget the keys of `host`, or of `host:port`."""
+        return await self._transport.call(HostForgotten, "DELETE", f"{PREFIX}/hosts/{quote(host, safe='')}")
 
 
 class Audit(Noun):

@@ -6,6 +6,7 @@ from skep.edge.client.nouns import Noun
 from skep.edge.client.transport import PREFIX
 from skep.edge.wire.agents import AgentView, BuildAgent, ChangeAgent, CreateAgent, VersionView
 from skep.edge.wire.builds import BuildView
+from skep.edge.wire.repositories import WebhookCreated
 from skep.edge.wire.sources import SourceBody
 
 
@@ -33,6 +34,15 @@ class Agents(Noun):
     async def remove(self, agent: str) -> None:
         """Remove an agent; its runs stay to be read."""
         await self._transport.send("DELETE", f"{PREFIX}/agents/{agent}")
+
+    async def webhook(self, agent: str) -> WebhookCreated:
+        """Make the agent's webhook, or give it another secret; the secret is in this answer and nowhere else."""
+        path = f"{PREFIX}/agents/{agent}/webhook"
+        return await self._transport.call(WebhookCreated, "POST", path, creates=True)
+
+    async def remove_webhook(self, agent: str) -> None:
+        """Remove the agent's webhook."""
+        await self._transport.send("DELETE", f"{PREFIX}/agents/{agent}/webhook")
 
     async def build(self, agent: str, source: SourceBody | None = None) -> BuildView:
         """Begin a build, of a new source if one is given."""

@@ -4,7 +4,7 @@ from ssl import SSLContext
 from types import TracebackType
 from typing import Self
 
-from skep.edge.client.access import Audit, Projects, Secrets, Tokens
+from skep.edge.client.access import Audit, Hosts, Projects, Secrets, Tokens
 from skep.edge.client.agents import Agents
 from skep.edge.client.builds import Builds, Uploads
 from skep.edge.client.runs import Runs
@@ -38,6 +38,7 @@ class SkepClient:
         self.secrets = Secrets(self._transport)
         self.tokens = Tokens(self._transport)
         self.projects = Projects(self._transport)
+        self.hosts = Hosts(self._transport)
         self.audit = Audit(self._transport)
         self.system = System(self._transport)
 

@@ -18,6 +18,7 @@ from skep.edge.wire.common import (
     Time,
     Title,
 )
+from skep.edge.wire.repositories import LookedView, PollView
 from skep.edge.wire.sources import SourceBody, SourceView
 from skep.product.agents.model import AgentStatus, Kind
 from skep.product.sandboxes.model import Isolation
@@ -31,6 +32,8 @@ _Egress = Annotated[list[_EgressHost], Field(max_length=100)]
 _Command = Annotated[list[EnvValue], Field(max_length=200)]
 _Schema = Annotated[JsonObject, Field(max_length=200)]
 _Attempts = Annotated[int, Field(ge=1, le=10)]
+_Poll = Annotated[float, Field(ge=30, le=2_592_000)]
+_MAY_BE_NULL = frozenset({"inputs_schema", "poll_s"})
 
 
 class ResourcesBody(RequestBody):
@@ -66,6 +69,8 @@ class CreateAgent(RequestBody):
     inputs_schema: _Schema | None = None
     #: How often a run is tried when an attempt is lost.
     max_attempts: _Attempts = 1
+    #: How often, in seconds, the repository is looked at for something new; left out means never.
+    poll_s: _Poll | None = None
 
 
 class ChangeAgent(RequestBody):
@@ -85,10 +90,12 @@ class ChangeAgent(RequestBody):
     #: An explicit null goes back to what the source tells.
     inputs_schema: _Schema | None = None
     max_attempts: _Attempts | None = None
+    #: An explicit null ends it.
+    poll_s: _Poll | None = None
 
     @model_validator(mode="after")
     def _nothing_is_null(self) -> Self:
-        nulls = [name for name in self.model_fields_set if getattr(self, name) is None and name != "inputs_schema"]
+        nulls = [name for name in self.model_fields_set if getattr(self, name) is None and name not in _MAY_BE_NULL]
         if nulls:
             raise ValueError(f"{', '.join(sorted(nulls))}: leave it out instead of sending null")
         return self
@@ -142,5 +149,9 @@ class AgentView(ConfigView):
     version: VersionView | None = None
     #: The latest build.
     build: BuildView | None = None
+    #: How the repository is looked at for something new; null if it is not.
+    poll: PollView | None = None
+    #: What is remembered of the repository from looks and pushes; null before the first.
+    looked: LookedView | None = None
     created_at: Time
     updated_at: Time

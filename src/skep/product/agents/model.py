@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from enum import Enum, StrEnum
 from typing import Any, Final, NewType
 
-from skep.product.images.model import Build, BuildId, ImageId, Resources, Source
+from skep.product.images.model import Build, BuildId, Failure, ImageId, Resources, Source
 from skep.product.sandboxes.model import Isolation
 
 AgentId = NewType("AgentId", str)
@@ -45,6 +45,19 @@ class AgentConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Looked:
+    """What is remembered of the repository: what it had last, and how looking at it went."""
+
+    at_ms: int
+    #: The commit that a look or a push brought last, whether or not a build of it came to anything.
+    commit: str = ""
+    #: Looks that failed, in a row.
+    failures: int = 0
+    #: Why the last one did.
+    failure: Failure | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Agent:
     """A named thing that can be called."""
 
@@ -65,6 +78,7 @@ class Agent:
     poll_s: float | None = None
     #: When that is due next.
     poll_due_ms: int | None = None
+    looked: Looked | None = None
     created_ms: int
     updated_ms: int
     removed_ms: int | None = None
@@ -121,6 +135,8 @@ class NewAgent:
     owner: str = ""
     kind: Kind = Kind.JOB
     config: AgentConfig = field(default_factory=AgentConfig)
+    #: How often its repository is looked at; None means never.
+    poll_s: float | None = None
 
 
 class Keep(Enum):
@@ -140,6 +156,7 @@ class AgentChange:
     title: str | None = None
     #: What the next build takes; it does not begin one.
     source: Source | None = None
+    poll_s: float | Keep | None = KEEP
     command: tuple[str, ...] | None = None
     env: Mapping[str, str] | None = None
     secrets: tuple[str, ...] | None = None

@@ -44,6 +44,10 @@ class AgentStore(Protocol):
         """
         ...
 
+    def due(self, tx: Tx, now_ms: int, limit: int) -> list[Agent]:
+        """List living agents whose repositories are to be looked at by now, the longest due first."""
+        ...
+
     def insert_version(self, tx: Tx, version: Version) -> None:
         """Add a version."""
         ...

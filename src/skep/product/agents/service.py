@@ -10,6 +10,7 @@ from skep.kernel.ids import IdSource, has_prefix
 from skep.kernel.paging import Page, PageQuery
 from skep.product.access.model import Principal, Scope
 from skep.product.access.service import AccessService, require
+from skep.product.agents import polls
 from skep.product.agents.effective import effective
 from skep.product.agents.machine import (
     changed,
@@ -145,6 +146,8 @@ class AgentService:
             kind=new.kind,
             source=new.source,
             config=new.config,
+            poll_s=polls.checked(new.poll_s, new.source),
+            poll_due_ms=None if new.poll_s is None else now_ms,
             created_ms=now_ms,
             updated_ms=now_ms,
         )
@@ -183,6 +186,7 @@ class AgentService:
                 config=config,
                 updated_ms=to_ms(self._clock.now()),
             )
+            after = polls.changed(after, agent, change.poll_s)
             self._access.record(tx, principal, "agent.change", agent.id, name=after.name, changed=_names(agent, after))
             self._record_env_secrets(tx, principal, after, agent.config)
             current = self._version(tx, agent)
@@ -344,6 +348,6 @@ class AgentService:
 
 def _names(before: Agent, after: Agent) -> list[str]:
     """Return which of an agent's fields differ; values stay out of the audit log."""
-    own = [name for name in ("name", "title", "source") if getattr(before, name) != getattr(after, name)]
+    own = [name for name in ("name", "title", "source", "poll_s") if getattr(before, name) != getattr(after, name)]
     config = [name for name in AgentConfig.__slots__ if getattr(before.config, name) != getattr(after.config, name)]
     return own + config

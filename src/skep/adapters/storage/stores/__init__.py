@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from skep.adapters.storage.dialect import Dialect
 from skep.adapters.storage.stores.access import SqlAccessStore, SqlAuditStore, SqlIdempotencyStore
 from skep.adapters.storage.stores.agents import SqlAgentStore
+from skep.adapters.storage.stores.catalogue import SqlCatalogueStore
 from skep.adapters.storage.stores.host_keys import SqlHostKeyStore
 from skep.adapters.storage.stores.images import SqlImageStore
 from skep.adapters.storage.stores.nodes import SqlNodeStore
@@ -13,9 +14,12 @@ from skep.adapters.storage.stores.questions import SqlQuestionStore
 from skep.adapters.storage.stores.runs import SqlRunStore
 from skep.adapters.storage.stores.sandboxes import SqlSandboxStore
 from skep.adapters.storage.stores.secrets import SqlSecretStore
+from skep.adapters.storage.stores.webhooks import SqlWebhookStore
 from skep.adapters.storage.stores.work import SqlWorkStore
 from skep.product.access.ports import AccessStore, AuditStore, IdempotencyStore
 from skep.product.agents.ports import AgentStore
+from skep.product.agents.webhooks import WebhookStore
+from skep.product.images.catalogue import CatalogueStore
 from skep.product.images.keyring import HostKeyStore
 from skep.product.images.ports import ImageStore
 from skep.product.nodes.ports import NodeStore
@@ -36,8 +40,10 @@ class Stores:
     nodes: NodeStore
     sandboxes: SandboxStore
     images: ImageStore
+    catalogue: CatalogueStore
     host_keys: HostKeyStore
     agents: AgentStore
+    webhooks: WebhookStore
     runs: RunStore
     questions: QuestionStore
     work: WorkStore
@@ -53,8 +59,10 @@ def make_stores(dialect: Dialect, now_ms: Callable[[], int]) -> Stores:
         nodes=SqlNodeStore(),
         sandboxes=SqlSandboxStore(),
         images=SqlImageStore(),
+        catalogue=SqlCatalogueStore(),
         host_keys=SqlHostKeyStore(),
         agents=SqlAgentStore(),
+        webhooks=SqlWebhookStore(),
         runs=SqlRunStore(),
         questions=SqlQuestionStore(),
         work=SqlWorkStore(dialect, now_ms),

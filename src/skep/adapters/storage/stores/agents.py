@@ -3,7 +3,7 @@
 from sqlalchemy import bindparam, delete, exists, func, select, text
 
 from skep.adapters.storage.mapper import Mapper, on
-from skep.adapters.storage.tables import OWNED, agents, runs, versions
+from skep.adapters.storage.tables import OWNED, POLLED, agents, runs, versions
 from skep.kernel.database import Tx
 from skep.kernel.paging import Page, PageQuery
 from skep.product.agents.model import Agent, AgentId, Version, VersionId
@@ -18,6 +18,11 @@ class SqlAgentStore:
         self._living = agents.c.removed_ms.is_(None)
         self._by_name = self._agents.by("project_id", "name").where(self._living)
         self._owned = self._agents.by("project_id", "owner", "title").where(text(OWNED))
+        self._due = (
+            self._agents.select.where(text(POLLED), agents.c.poll_due_ms <= bindparam("now_ms"))
+            .order_by(agents.c.poll_due_ms)
+            .limit(bindparam("limit"))
+        )
         self._last_number = select(func.max(versions.c.number)).where(versions.c.agent_id == bindparam("agent_id"))
         current = exists().where(agents.c.id == versions.c.agent_id, agents.c.version_id == versions.c.id, self._living)
         ran = exists().where(runs.c.version_id == versions.c.id)
@@ -50,6 +55,10 @@ class SqlAgentStore:
         if owner is not None:
             where.append(agents.c.owner == owner)
         return self._agents.page(tx, query, *where, newest_first=True, search=("id", "name", "title"))
+
+    def due(self, tx: Tx, now_ms: int, limit: int) -> list[Agent]:
+        """List living agents whose repositories are to be looked at by now, the longest due first."""
+        return self._agents.all(tx, self._due, {"now_ms": now_ms, "limit": limit})
 
     def insert_version(self, tx: Tx, version: Version) -> None:
         """Add a version."""

@@ -1,15 +1,18 @@
 """The routes, a file per noun."""
 
-from skep.edge.api.routes import agents, builds, output, projects, runs, secrets, system, tokens
+from skep.edge.api.routes import agents, builds, hooks, hosts, output, projects, runs, secrets, system, tokens
 
 #: All routers, in the order of the documentation.
 ROUTERS = (
     agents.router,
+    hooks.router,
     builds.router,
     runs.router,
     output.router,
     tokens.router,
     projects.router,
     secrets.router,
+    hosts.router,
     system.router,
+    hooks.public,
 )

@@ -69,6 +69,7 @@ def upgrade() -> None:
         sa.Column("nonce", sa.LargeBinary(), nullable=False),
         sa.Column("ciphertext", sa.LargeBinary(), nullable=False),
         _text("key_id"),
+        _text("seen"),
         _big("created_ms"),
         _parent("webhooks", "agent_id", "agents.id"),
         _key("webhooks", "agent_id"),
@@ -82,6 +83,7 @@ def _add_columns() -> None:
     op.add_column("agents", _text("owner", default=""))
     op.add_column("agents", sa.Column("poll_s", sa.Double(), nullable=True))
     op.add_column("agents", _big("poll_due_ms", nullable=True))
+    op.add_column("agents", _text("looked", nullable=True))
     polled = sa.text("poll_due_ms IS NOT NULL AND removed_ms IS NULL")
     op.create_index("ix_agents_polled", "agents", ["poll_due_ms"], sqlite_where=polled, postgresql_where=polled)
     owned = sa.text("owner <> '' AND removed_ms IS NULL")
