@@ -1,5 +1,6 @@
 """What every noun stands on: the database, the driver, files, the clock, and the life of this node."""
 
+import asyncio
 import shutil
 from dataclasses import dataclass
 
@@ -12,13 +13,14 @@ from skep.adapters.keys.sealer import KeyFileSealer
 from skep.adapters.storage.database import SqlDatabase
 from skep.adapters.storage.stores import Stores, make_stores
 from skep.assembly import machine
-from skep.assembly.packages import make_mirrors, make_packages
+from skep.assembly.packages import make_mirrors, make_packages, python_source
 from skep.kernel.clock import SystemClock, to_ms
 from skep.kernel.database import Tx
 from skep.kernel.events import Hub
 from skep.kernel.ids import IdSource
 from skep.kernel.log import Redactor
 from skep.kernel.settings import Settings
+from skep.library import runtimes
 from skep.product.blobs.sweep import Files
 from skep.product.gateway.mirror import Mirrors
 from skep.product.nodes.model import Node, NodeId, NodeStart
@@ -41,6 +43,7 @@ class Base:
     logs: FolderLogs
     packages: FolderPackages
     mirrors: Mirrors
+    runtimes: runtimes.Installed
     sealer: KeyFileSealer
     nodes: NodeService
     #: The life of this machine's node that began with this process.
@@ -79,6 +82,7 @@ async def make_base(settings: Settings, db: SqlDatabase, hub: Hub, redactor: Red
 
     packages = make_packages(settings, clock)
     mirrors = make_mirrors(settings, packages, clock)
+    found = await asyncio.to_thread(runtimes.load, python_source(settings))
     started = await nodes.start(machine.node_name(settings.state_dir), machine.boot_id(), give_up_leases)
     return Base(
         settings=settings,
@@ -93,6 +97,7 @@ async def make_base(settings: Settings, db: SqlDatabase, hub: Hub, redactor: Red
         logs=FolderLogs(settings.state_dir / "logs", hub),
         packages=packages,
         mirrors=mirrors,
+        runtimes=found,
         sealer=KeyFileSealer.at(settings.state_dir / "key"),
         nodes=nodes,
         started=started,

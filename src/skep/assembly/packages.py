@@ -7,6 +7,7 @@ from skep.adapters.blobs.packages import FolderPackages
 from skep.kernel.clock import Clock
 from skep.kernel.errors import InvalidError
 from skep.kernel.settings import MIB, Settings
+from skep.library import runtimes
 from skep.product.gateway.mirror import Mirrors
 from skep.product.gateway.model import Policy
 from skep.product.gateway.resolver import SystemResolver
@@ -39,6 +40,11 @@ def make_mirrors(settings: Settings, packages: FolderPackages, clock: Clock) -> 
     tls = _tls(settings.ca_file, options.indexes.authorities)
     upstream = Upstream(policy, SystemResolver(), clock, options.indexes.logins, tls)
     return Mirrors(options.indexes, upstream, packages, clock)
+
+
+def python_source(settings: Settings) -> runtimes.Source:
+    """Return where the operator says that copies of Python are."""
+    return runtimes.Source(mirror=settings.python_mirror or "", downloads=settings.python_downloads or "")
 
 
 def _tls(ca_file: Path | None, authorities: str) -> ssl.SSLContext:

@@ -65,12 +65,12 @@ def lock_step(listing: SourceListing, recognised: Recognised, base: Base, projec
     )
 
 
-def failure(step: LockStep, words: str, refusal: str = "") -> Failure:
-    """Say what the last *words* of a command of *step* that failed mean; *refusal* is what the door had to say."""
+def failure(words: str, refusal: str = "") -> Failure:
+    """Say what the last *words* of a lock step that failed mean; *refusal* is what the door had to say to it."""
     said = failures.of_install(words, refusal)
     if said.code != "install_failed":
         return said
-    if step.steps[0][1] == "export" and "uv.lock" in words:
+    if "uv.lock" in words:
         return Failure(
             code="lock_invalid",
             message=f"uv.lock cannot be used: {failures.quote(words)}",
