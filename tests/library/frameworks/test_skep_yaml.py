@@ -5,12 +5,15 @@ import time
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
 
 from skep.kernel.errors import InvalidError
 from skep.library.frameworks import load
-from skep.library.frameworks.skep_yaml import SkepYaml
+from skep.library.frameworks.marked_yaml import compose, value
+from skep.library.frameworks.skep_yaml import SkepYaml, declared_name
+from skep.library.frameworks.skep_yaml.keys import KEYS, json_schema
 from skep.product.agents.model import AgentLimits, Resources
-from skep.product.images.model import Install, Recognised, SourceListing
+from skep.product.images.model import Declared, Install, Language, Recognised, SourceListing
 from skep.product.images.recognising import recognise
 
 FULL = """\
@@ -66,6 +69,69 @@ def test_what_it_does_not_say_is_recognised() -> None:
     """A file without a command leaves the framework's."""
     made = found("env: {A: b}", main__py="")
     assert (made.command, made.env, made.inputs_schema) == (("python3", "main.py"), {"A": "b"}, None)
+
+
+def test_the_keys_of_a_source_that_is_more_than_a_command() -> None:
+    """Name, kind, runtime, preparing: over what is recognised. What nothing acts on yet is recorded, and said."""
+    text = (
+        "name: my-bees\nkind: job\nruntime: python3.12\nprepare: [python make.py, [sh, -c, a b]]\n"
+        "egress: [api.example.com, '*.example.org:8443']\nschedule: '*/5  8-17 * jan,dec MON-FRI'\n"
+    )
+    made = found(text, main__py="", pyproject__toml='[project]\nname="x"\nrequires-python=">=3.8"\n')
+    assert (made.requires_python, made.command) == ("==3.12.*", ("python3", "main.py"))
+    assert made.prepare == (("python3", "make.py"), ("sh", "-c", "a b"))
+    assert made.declared == Declared(
+        name="my-bees",
+        kind="job",
+        egress=("api.example.com", "*.example.org:8443"),
+        schedule="*/5 8-17 * jan,dec MON-FRI",
+    )
+    assert made.notices == (
+        "`egress` of skep.yaml is recorded, but runs have no way out yet",
+        "`schedule` of skep.yaml is recorded, but nothing starts runs by a schedule yet",
+    )
+
+
+@pytest.mark.parametrize(
+    ("runtime", "python"), [("python", ">=3.8"), ("python3", "==3.*"), ("python3.12.1", "==3.12.1")]
+)
+def test_runtimes_of_python(runtime: str, python: str) -> None:
+    """A version goes over what pyproject.toml says; the name alone over nothing."""
+    made = found(f"runtime: {runtime}", main__py="", pyproject__toml='[project]\nrequires-python=">=3.8"\n')
+    assert made.requires_python == python
+
+
+def test_a_runtime_decides_what_a_command_alone_is_run_by() -> None:
+    """Node's versions, and the lock beside it, count then."""
+    package = '{"engines": {"node": ">=20"}}'
+    made = found("runtime: node24\ncommand: ./x", package__json=package, x="")
+    assert (made.language, made.requires_node, made.framework) == (Language.NODE, "24", "command")
+    assert found("runtime: node\ncommand: ./x", package__json=package).requires_node == ">=20"
+    assert found("command: npm start", package__json=package).language is Language.NODE
+    assert found("runtime: python\ncommand: node x", package__json=package).language is Language.PYTHON
+
+
+def test_preparing_may_be_left_out() -> None:
+    """An empty list says that none of what is recognised is run; a text is one command."""
+    package = '{"scripts": {"start": "x", "build": "tsc"}, "devDependencies": {"typescript": "5"}}'
+    assert found("env: {A: b}", package__json=package).prepare == (("npm", "run", "build"),)
+    assert found("prepare: []", package__json=package).prepare == ()
+    assert found("prepare: npm run all", package__json=package).prepare == (("npm", "run", "all"),)
+
+
+def test_the_schema_says_what_the_file_takes() -> None:
+    """An editor that checks by it agrees with the build; it is a schema itself, and every key is in it."""
+    schema = json_schema()
+    Draft202012Validator.check_schema(schema)
+    check = Draft202012Validator(schema)
+    good = [FULL, "{}", "inputs: {type: object, properties: {n: {type: integer}}}", "prepare: [a b, [c]]"]
+    good += ["{name: a-b, kind: job, runtime: node24, framework: node, egress: ['a.b:1'], schedule: '* * * * *'}"]
+    for text in good:
+        assert check.is_valid(value(compose(text)))
+    for text in ("comand: x", "kind: service", "name: A", "env: [A]", "inputs: {topic: strng}", "runtime: ruby"):
+        assert not check.is_valid(value(compose(text)))
+        assert refused(text)
+    assert set(schema["properties"]) == set(KEYS)
 
 
 @pytest.mark.parametrize("text", ["", "# nothing\n", "{}", "---\n"])
@@ -147,6 +213,27 @@ def test_an_input_may_be_called_type() -> None:
         ("env: {A: !!python/object:os.system b}", "line 1, column 10: the variable `A` is of the type"),
         ("command: !!python/object/apply:os.system [id]", "line 1, column 10"),
         ("command: x\n---\ncommand: y", "line 2, column 1: expected a single document"),
+        ("kind: service", "line 1, column 7: `kind` is service, which this version of Skep does not run yet"),
+        ("kind: jib", "line 1, column 7: `kind` is 'jib'; expected job"),
+        ("port: 80", "line 1, column 7: this is for services, which this version of Skep does not run yet"),
+        ("health: /up", "line 1, column 9: this is for services"),
+        ("name: My Bees", "line 1, column 7: `name` is 'My Bees'; expected lower-case letters"),
+        ("runtime: ruby3", "line 1, column 10: `runtime` is 'ruby3'; expected for example python3.12"),
+        ("runtime: node24", "line 1, column 10: `runtime` is node, but what was recognised (python) is run by python"),
+        ("prepare: ['']", "line 1, column 11: a command of `prepare` is empty"),
+        ("prepare: [[]]", "line 1, column 11: a command of `prepare` is empty"),
+        ("prepare: {a: b}", "line 1, column 10: a command of `prepare` is a mapping; expected a text"),
+        ("prepare: [" + "a," * 21 + "]", "`prepare` has more than 20 commands"),
+        ("egress: api.example.com", "line 1, column 9: `egress` is a text; expected a list"),
+        ("egress: ['a b']", "line 1, column 9: `egress` 'a b' is no host"),
+        ("egress: [" + "a," * 101 + "]", "`egress` has more than 100 hosts"),
+        ("schedule: daily", "line 1, column 11: `schedule` has 1 fields; expected five: minute, hour"),
+        ("schedule: 60 * * * *", "`schedule` has '60' for the minute; expected *, 0 to 59"),
+        ("schedule: '* * * * */0'", "has '*/0' for the day of the week"),
+        ("schedule: 9-5 * * * *", "has '9-5' for the minute"),
+        ("schedule: '* * * foo *'", "has 'foo' for the month"),
+        ("inputs: {n: integr}", "(did you mean integer?)"),
+        ("resources: {memory: 1}", "unknown key `memory` in `resources`; did you mean `memory_mb`?"),
         ("env: {A: b", "line 1, column 11: while parsing a flow mapping"),
         ("\tcommand: x", "line 1, column 1: while scanning"),
         ("command: x\nenv: {A: \x07}", "line 2, column 10: a character that YAML does not take"),
@@ -214,3 +301,11 @@ def test_any_text_ends_in_a_value_or_in_words(text: str) -> None:
     else:
         told = ("skep_yaml_invalid", "skep.yaml")
     assert told == ("skep_yaml_invalid", "skep.yaml")
+
+
+def test_the_name_alone_may_be_read() -> None:
+    """By whoever makes an agent of a folder; a wrong file is refused there already."""
+    assert declared_name("name: my-bees\ncommand: x") == "my-bees"
+    assert declared_name("") == ""
+    with pytest.raises(InvalidError, match="line 1, column 7"):
+        declared_name("name: [x]")

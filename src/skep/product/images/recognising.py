@@ -23,7 +23,7 @@ def recognise(listing: SourceListing, frameworks: Sequence[Framework], command: 
     asked = [one for one in frameworks if not chosen or one.name == chosen or isinstance(one, Overrides)]
     found, winner = _first(listing, asked)
     if found is not None and winner is not None and not chosen:
-        found = replace(found, notices=(*found.notices, *_others(listing, winner, frameworks)))
+        found = replace(found, notices=(*_others(listing, winner, frameworks), *found.notices))
     if found is None and command:
         found = _by_command(listing, command)
     for framework in frameworks:

@@ -7,7 +7,7 @@ from typing import Any
 from yaml import Node
 
 from skep.library.frameworks.skep_yaml import readers
-from skep.library.frameworks.skep_yaml.readers import MAX_HOSTS, MAX_PREPARE, RESOURCES, TYPES
+from skep.library.frameworks.skep_yaml.readers import MAX_HOSTS, MAX_PREPARE, RESOURCES, SCHEMA_WORDS, TYPES
 from skep.library.frameworks.skep_yaml.said import Said
 from skep.product.agents.machine import ENV_NAME, HOST, MAX_ENV, SECRET_NAME
 from skep.product.agents.model import NAME_PATTERN
@@ -35,6 +35,11 @@ _SCALAR: Mapping[str, Any] = {"type": ["string", "number"]}
 _ARGV: Mapping[str, Any] = {
     "oneOf": [{"type": "string", "minLength": 1}, {"type": "array", "minItems": 1, "items": _SCALAR}]
 }
+#: What tells a schema from names of inputs.
+_SIGNS_OF_A_SCHEMA = [
+    *({"required": [word]} for word in SCHEMA_WORDS),
+    {"required": ["type"], "properties": {"type": {"anyOf": [{"const": "object"}, {"type": "array"}]}}},
+]
 _FOR_SERVICES = "Only a service has one; services come with a later version, until then it is refused."
 
 KEYS: Mapping[str, Key] = {
@@ -78,9 +83,9 @@ KEYS: Mapping[str, Key] = {
         "Or a JSON Schema: anything with `type: object`, `properties` or another of a schema's words. `{}` takes any "
         "object.",
         schema={
-            "oneOf": [
-                {"type": "object", "minProperties": 1, "additionalProperties": {"enum": list(TYPES)}},
-                {"allOf": [{"$ref": SCHEMA_ID}, {"type": "object"}]},
+            "anyOf": [
+                {"type": ["object", "null"], "additionalProperties": {"enum": list(TYPES)}},
+                {"allOf": [{"$ref": SCHEMA_ID}, {"type": "object"}, {"anyOf": _SIGNS_OF_A_SCHEMA}]},
             ]
         },
     ),

@@ -22,7 +22,7 @@ RUNTIME = re.compile(r"(python)(3(?:\.[0-9]{1,3}){0,2})?|(node)([0-9]{1,3}(?:\.[
 MAX_PREPARE = 20
 MAX_HOSTS = 100
 #: Any of these makes `inputs` a JSON Schema; without them it is the short form.
-_SCHEMA_WORDS = frozenset({"$schema", "$ref", "$defs", "properties", "required", "allOf", "anyOf", "oneOf"})
+SCHEMA_WORDS = ("$schema", "$ref", "$defs", "properties", "required", "allOf", "anyOf", "oneOf")
 
 
 def name(said: Said, node: Node) -> None:
@@ -87,7 +87,7 @@ def inputs(said: Said, node: Node) -> None:
     said.places["inputs_schema"] = node
     found = marked_yaml.members(node, "`inputs`")
     type_ = marked_yaml.value(found["type"][1]) if "type" in found else None
-    if not found or _SCHEMA_WORDS & found.keys() or type_ == "object" or isinstance(type_, list):
+    if not found or found.keys() & set(SCHEMA_WORDS) or type_ == "object" or isinstance(type_, list):
         schema = cast("dict[str, Any]", marked_yaml.value(node) or {})
     else:
         schema = _short(found)

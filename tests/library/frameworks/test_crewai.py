@@ -1,0 +1,173 @@
+"""How crews and flows of CrewAI are recognised, and what is said of their files."""
+
+import time
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from listings import found
+
+from skep.kernel.errors import InvalidError
+from skep.product.images.model import Install
+
+# As `crewai create crew` writes them.
+PYPROJECT = """\
+[project]
+name = "research"
+requires-python = ">=3.10,<3.14"
+dependencies = ["crewai[tools]==1.15.30"]
+
+[project.scripts]
+research = "research.main:run"
+run_crew = "research.main:run"
+train = "research.main:train"
+
+[build-system]
+requires = ["hatchling"]
+build-backend = "hatchling.build"
+
+[tool.crewai]
+type = "crew"
+"""
+AGENTS = """\
+researcher:
+  role: >
+    {topic} Senior Data Researcher
+  goal: >
+    Uncover cutting-edge developments in {topic}
+  backstory: >
+    You answer with {{topic}} and {"name": 3} and { spaced }.
+"""
+TASKS = """\
+research_task:
+  description: >
+    Research {topic}. The current year is {current_year}.
+  expected_output: >
+    A list
+  agent: researcher
+"""
+CREW = {
+    "pyproject.toml": PYPROJECT,
+    "src/research/config/agents.yaml": AGENTS,
+    "src/research/config/tasks.yaml": TASKS,
+    "src/research/main.py": "",
+}
+
+
+def refused(**changed):
+    """What the author of a wrong crew is told."""
+    named = {f"src/research/config/{name}.yaml": text for name, text in changed.items()}
+    with pytest.raises(InvalidError) as caught:
+        found(CREW | named)
+    assert caught.value.code == "crew_invalid"
+    return caught.value.message
+
+
+def test_a_crew_as_its_own_command_makes_it():
+    """The keys in braces are its inputs, `crewai run` its command; what that calls neither syncs nor goes online."""
+    made = found(CREW)
+    assert (made.framework, made.command, made.install) == ("crewai", ("crewai", "run"), Install.PYPROJECT)
+    assert made.inputs_schema == {
+        "type": "object",
+        "properties": {"topic": {"type": "string"}, "current_year": {"type": "string"}},
+        "required": ["topic", "current_year"],
+    }
+    assert made.evidence == (
+        "[tool.crewai] of pyproject.toml",
+        "src/research/config/agents.yaml",
+        "src/research/config/tasks.yaml",
+    )
+    wanted = {"UV_NO_SYNC": "1", "UV_OFFLINE": "1", "UV_PROJECT_ENVIRONMENT": "/opt/env", "OTEL_SDK_DISABLED": "true"}
+    assert wanted.items() <= made.env.items()
+    assert (made.requires_python, made.notices) == (">=3.10,<3.14", ())
+
+
+def test_a_crew_is_known_by_its_files_alone():
+    """Without [tool.crewai], and with a lock."""
+    made = found(CREW | {"pyproject.toml": PYPROJECT.partition("\n[tool")[0], "uv.lock": ""})
+    assert (made.framework, made.install) == ("crewai", Install.UV_LOCK)
+
+
+def test_a_flow():
+    """It has its crews deeper, and another script."""
+    text = PYPROJECT.replace("run_crew", "kickoff").replace('"crew"', '"flow"')
+    made = found({"pyproject.toml": text, "src/research/crews/one/config/agents.yaml": AGENTS})
+    assert (made.framework, made.command, made.inputs_schema) == ("crewai", ("crewai", "run"), None)
+
+
+def test_a_crew_without_the_script_is_started_as_any_project():
+    """`crewai run` would find nothing to start."""
+    made = found(CREW | {"pyproject.toml": PYPROJECT.replace('run_crew = "research.main:run"\n', "")})
+    assert made.command == ("/opt/env/bin/research",)
+
+
+def test_files_that_only_look_like_a_crews():
+    """One of the two, and nothing that depends on CrewAI, is no crew."""
+    made = found({"src/a/config/agents.yaml": "][", "main.py": ""})
+    assert made.framework == "python"
+
+
+def test_what_looks_forgotten_is_said_not_refused():
+    """Its code may say it: keys, agents, a file, the package."""
+    tasks = TASKS.replace("expected_output: >\n    A list", "x: y").replace("agent: researcher", "agent: reseacher")
+    notices = found(CREW | {"src/research/config/tasks.yaml": tasks}).notices
+    meant = "`reseacher`, which is not there; did you mean `researcher`?"
+    assert notices == (
+        f"src/research/config/tasks.yaml, line 5: the task `research_task` names the agent {meant}",
+        "src/research/config/tasks.yaml, line 1: the task `research_task` has no expected_output",
+    )
+    alone = {name: text for name, text in CREW.items() if not name.endswith("tasks.yaml")}
+    assert found(alone).notices == ("src/research/config/tasks.yaml is missing beside src/research/config/agents.yaml",)
+    other = found(CREW | {"pyproject.toml": PYPROJECT.replace("crewai[tools]==1.15.30", "other")})
+    assert "add it to [project.dependencies]" in other.notices[0]
+    assert "is empty" in found(CREW | {"src/research/config/agents.yaml": ""}).notices[-1]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("- a", "src/research/config/agents.yaml, line 1, column 1: the file is a list; expected a mapping"),
+        ("a: b", "line 1, column 4: `a` is a text; expected agent `a` with role, goal, backstory"),
+        ("a:\n  role: {topic} x", "line 2, column 17: while parsing a block mapping"),
+        ("a: {role: x}\na: {role: y}", "line 2, column 1: the key `a` stands twice in the file"),
+        ("a:", "line 1, column 3: `a` is nothing; expected agent `a`"),
+        ("#" * 70_000, "larger than 65536 characters"),
+    ],
+)
+def test_wrong_files(text, said):
+    """Each is refused at its place, with what is expected."""
+    assert said in refused(agents=text)
+
+
+def test_aliases_are_what_crews_use():
+    """Anchors and merges are taken; a node that holds itself, and a bomb, cost nothing."""
+    text = "researcher: &one {role: '{topic}', goal: g, backstory: b}\nb: *one\nc:\n  <<: *one\n"
+    assert found(CREW | {"src/research/config/agents.yaml": text}).notices == ()
+    assert (
+        found(CREW | {"src/research/config/agents.yaml": "researcher: &a {role: *a, goal: x, backstory: x}"}).notices
+        == ()
+    )
+    bomb = "a: &a0 {k: x}\n" + "".join(f"b{n}: &a{n} {{x: *a{n - 1}, y: *a{n - 1}}}\n" for n in range(1, 40))
+    assert found(CREW | {"src/research/config/agents.yaml": bomb}).framework == "crewai"
+
+
+@pytest.mark.parametrize(
+    "text", ["{" * 65_000, "[" * 65_000, "- " * 32_000, "a: '" + "{k}" * 20_000, "a{b}: {}\n" * 900]
+)
+def test_a_bomb_costs_little(text):
+    """However it is written, it is judged in a moment."""
+    began = time.process_time()
+    refused(agents=text)
+    assert time.process_time() - began < 5
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.text(max_size=60) | st.text(alphabet="a:role{}[],&*!|>-'\" \n\t#<", max_size=60))
+def test_any_text_ends_in_a_value_or_in_words(text):
+    """Nothing that a stranger writes comes out as another error."""
+    told = "crewai"
+    try:
+        assert found(CREW | {"src/research/config/tasks.yaml": text}).framework == told
+    except InvalidError as error:
+        told = error.code
+    assert told in {"crewai", "crew_invalid"}

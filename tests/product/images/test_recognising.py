@@ -1,0 +1,57 @@
+"""Which of several frameworks a source is of, and how that is chosen."""
+
+import pytest
+from listings import found
+
+from skep.kernel.errors import InvalidError
+from skep.product.images.model import Install, Language
+
+TWO = {"main.py": "", "package.json": '{"scripts": {"start": "node a.js"}}', "langgraph.json": "{"}
+BOTH = {"main.py": "", "package.json": '{"scripts": {"start": "node a.js"}}'}
+
+
+def test_the_first_that_fits_wins_and_the_others_are_named():
+    """With how to choose another."""
+    made = found(BOTH)
+    assert made.framework == "python"
+    assert made.notices == (
+        "recognised as python; node would have fitted too: choose with `framework: node` in skep.yaml",
+    )
+    crew = {"src/a/config/agents.yaml": "", "src/a/config/tasks.yaml": ""}
+    graph = {"langgraph.json": '{"graphs": {"agent": "./main.py:graph"}}', "requirements.txt": "crewai\nlangchain"}
+    notices = found(BOTH | crew | graph).notices
+    assert "recognised as crewai; langgraph and node would have fitted too" in notices[0]
+
+
+def test_what_is_only_more_general_is_no_other():
+    """Every crew is a Python project; one that is wrong would not have fitted."""
+    assert found({"main.py": "", "requirements.txt": "openai-agents"}).notices == ()
+    assert found({"main.py": "", "package.json": "{"}).notices == ()
+
+
+def test_a_source_may_choose():
+    """The others are not even asked: what is wrong with their files does not matter."""
+    made = found(TWO | {"skep.yaml": "framework: node"})
+    assert (made.framework, made.language, made.notices) == ("node", Language.NODE, ())
+    assert made.evidence[-1] == "skep.yaml: framework"
+    with pytest.raises(InvalidError) as caught:
+        found(TWO)
+    assert caught.value.code == "langgraph_invalid"
+
+
+def test_a_choice_that_does_not_fit_is_refused():
+    """At its place, with what that framework looks for; a command makes it fit."""
+    with pytest.raises(InvalidError, match=r"line 1, column 12: the source is no crewai; that is src/\*/config/agents"):
+        found({"main.py": "", "skep.yaml": "framework: crewai"})
+    with pytest.raises(InvalidError, match="there is no framework 'pyton'; did you mean python"):
+        found({"main.py": "", "skep.yaml": "framework: pyton"})
+    made = found({"x.js": "", "skep.yaml": "framework: node\ncommand: node x.js"})
+    assert (made.framework, made.language, made.install) == ("node", Language.NODE, Install.NOTHING)
+
+
+def test_a_command_of_the_owner_alone():
+    """Node and npm make it Node's, whatever the source is."""
+    made = found({"package.json": "{}", "package-lock.json": "{}"}, ("npm", "run", "x"))
+    assert (made.language, made.install) == (Language.NODE, Install.NPM_LOCK)
+    assert found({"x.js": ""}, ("node", "x.js")).install is Install.NOTHING
+    assert found({"x": "", "requirements.txt": "a"}, ("sh", "x")).install is Install.REQUIREMENTS
