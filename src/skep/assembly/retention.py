@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable, Mapping
 
 from skep.assembly.base import Base
+from skep.assembly.care import layer_rules
 from skep.assembly.nouns import Nouns
 from skep.product.access.retention import AccessRetention
 from skep.product.agents.retention import VersionRetention
@@ -29,8 +30,10 @@ def prunes(base: Base, nouns: Nouns) -> Mapping[str, Callable[[], Awaitable[obje
     return {
         "runs": RunRetention(db, stores.runs, files, clock, keep_ms=keep_ms).prune,
         "versions": VersionRetention(db, stores.agents, clock, keep_ms=keep_ms).prune,
-        "images": ImageRetention(db, stores.images, files, clock, keep_ms=keep_ms).prune,
-        "layers": LayerRetention(db, stores.images, base.driver, nouns.shelf, clock, node_id=base.node_id).prune,
+        "images": ImageRetention(
+            db, stores.images, files, clock, keep_ms=keep_ms, keep_versions=settings.keep_versions
+        ).prune,
+        "layers": LayerRetention(nouns.clearing, clock, layer_rules(settings)).prune,
         "access": access.prune,
         "work": WorkRetention(db, stores.work, clock).prune,
     }

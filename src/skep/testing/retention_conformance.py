@@ -4,6 +4,7 @@ Part of `StoreConformance`.
 """
 
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from skep.adapters.storage.stores import Stores
@@ -87,7 +88,8 @@ class RetentionConformance:
         for image in (used, unused, young):
             await db.write(lambda tx, image=image: stores.images.insert_image(tx, image))
         for expected in (1, 0):
-            count = await db.write(lambda tx: stores.images.prune_images(tx, before_ms=_CUTOFF, limit=5))
+            prune = partial(stores.images.prune_images, before_ms=_CUTOFF, keep_versions=1, limit=5)
+            count = await db.write(prune)
             assert count == expected
         assert await db.read(lambda tx: stores.images.image(tx, unused.id)) is None
         assert await db.read(lambda tx: stores.images.image(tx, used.id)) == used

@@ -9,7 +9,7 @@ from building import BuildingDriver
 from skep.kernel.clock import to_ms
 from skep.kernel.errors import ConflictError
 from skep.product.blobs.sweep import Files
-from skep.product.images.layers import UNUSED_S, LayerRetention, LayerRules, Shelf, Shelved, due
+from skep.product.images.layers import UNUSED_S, Clearing, LayerRetention, LayerRules, Shelf, Shelved, due
 from skep.product.images.model import FilesSource, ImageId, Layer, LayerKind, UploadSource
 from skep.product.images.retention import ImageRetention
 from skep.product.sandboxes.model import LayerId
@@ -67,9 +67,15 @@ def shelf():
 
 
 @pytest.fixture
-def retention(db, stores, machine, shelf, clock):
+def clearing(db, stores, machine, shelf):
+    """What removes layers of that machine."""
+    return Clearing(db, stores.images, machine, shelf, node_id="node")
+
+
+@pytest.fixture
+def retention(clearing, clock):
     """The retention of that machine."""
-    return LayerRetention(db, stores.images, machine, shelf, clock, node_id="node")
+    return LayerRetention(clearing, clock)
 
 
 def row(layer, **changes):
@@ -170,7 +176,8 @@ async def test_an_image_that_comes_in_between_saves_its_layers(make_rig_on, db, 
     """A build whose image is committed while it is looked what to remove loses nothing, nor does the one after it."""
     rig = make_rig_on(db, build_driver)
     rules = LayerRules(unused_ms=0)
-    retention = LayerRetention(db, rig.stores.images, build_driver, rig.shelf, rig.clock, node_id="node", rules=rules)
+    clearing = Clearing(db, rig.stores.images, build_driver, rig.shelf, node_id="node")
+    retention = LayerRetention(clearing, rig.clock, rules)
     async with rig.life():
         first = await rig.built(SOURCE)
         layers = (await rig.image_of(first)).layers
@@ -179,7 +186,7 @@ async def test_an_image_that_comes_in_between_saves_its_layers(make_rig_on, db, 
         assert (await rig.image_of(await rig.built(SOURCE))).layers == layers
 
 
-async def test_what_is_asked_for_goes_only_if_nothing_uses_it(retention, machine, db, stores, shelf):
+async def test_what_is_asked_for_goes_only_if_nothing_uses_it(clearing, machine, db, stores, shelf):
     """Neither what an image names nor what a build holds goes by hand, either; what went has no row any more."""
     image = replace(samples.IMAGE, node_id="node", layers=(B,))
 
@@ -192,8 +199,8 @@ async def test_what_is_asked_for_goes_only_if_nothing_uses_it(retention, machine
     await db.write(fill)
     with shelf.holding() as hold:
         await hold([C])
-        assert retention.held() == {C}
-        assert await retention.drop([A, B, C]) == [A]
+        assert clearing.held() == {C}
+        assert await clearing.drop([A, B, C]) == [A]
     assert machine.there == {B, C}
     assert await db.read(lambda tx: stores.images.layers(tx, "node")) == [row(B), row(C)]
 
@@ -204,7 +211,7 @@ async def test_images_builds_and_uploads_go(make_rig_on, db, build_driver):
     files = Files(logs=rig.logs, blobs=rig.blobs)
     clock = ManualClock()
     clock.advance((to_ms(rig.clock.now()) - clock.now_ms()) / 1000)
-    retention = ImageRetention(db, rig.stores.images, files, clock, keep_ms=2 * DAY_MS)
+    retention = ImageRetention(db, rig.stores.images, files, clock, keep_ms=2 * DAY_MS, keep_versions=10)
 
     async def packed():
         yield b"tar"

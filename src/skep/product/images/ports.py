@@ -163,8 +163,11 @@ class ImageStore(LayerStore, Protocol):
         """Return the upload of this id."""
         ...
 
-    def prune_images(self, tx: Tx, *, before_ms: int, limit: int) -> int:
-        """Delete images made before *before_ms* that no version names, at most *limit*; return how many."""
+    def prune_images(self, tx: Tx, *, before_ms: int, keep_versions: int, limit: int) -> int:
+        """Delete images made before *before_ms* that nothing needs, at most *limit*; return how many.
+
+        What is needed says `CatalogueStore.unneeded`.
+        """
         ...
 
     def prune_builds(self, tx: Tx, *, before_ms: int, keep: int, limit: int) -> Released:

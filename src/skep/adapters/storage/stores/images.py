@@ -7,8 +7,9 @@ from typing import Any
 from sqlalchemy import BindParameter, ColumnElement, Select, bindparam, delete, exists, or_, select, text
 
 from skep.adapters.storage.mapper import Mapper, on
+from skep.adapters.storage.stores.catalogue import needed
 from skep.adapters.storage.stores.layers import SqlLayerStore
-from skep.adapters.storage.tables import ENDED, agents, builds, images, uploads, versions
+from skep.adapters.storage.tables import ENDED, agents, builds, images, uploads
 from skep.kernel.database import Tx
 from skep.kernel.paging import Page, PageQuery
 from skep.product.blobs.model import BlobId, LogId, Released
@@ -26,12 +27,8 @@ class SqlImageStore(SqlLayerStore):
         self._uploads = Mapper(uploads, Upload)
         self._named_layers = select(images.c.layers).distinct().where(images.c.node_id == bindparam("node_id"))
         these: BindParameter[Any] = bindparam("ids", expanding=True)
-        unused = (
-            select(images.c.id)
-            .where(images.c.created_ms < bindparam("before_ms"), ~exists().where(versions.c.image_id == images.c.id))
-            .limit(bindparam("limit"))
-        )
-        self._prune_images = delete(images).where(images.c.id.in_(unused))
+        unused = select(images.c.id).where(images.c.created_ms < bindparam("before_ms"), ~needed())
+        self._prune_images = delete(images).where(images.c.id.in_(unused.limit(bindparam("limit"))))
         self._old_builds = _old_builds()
         self._drop_builds = delete(builds).where(builds.c.id.in_(these))
         self._old_uploads = (
@@ -89,9 +86,10 @@ class SqlImageStore(SqlLayerStore):
         """Return the upload of this id."""
         return self._uploads.get(tx, upload_id)
 
-    def prune_images(self, tx: Tx, *, before_ms: int, limit: int) -> int:
-        """Delete images made before *before_ms* that no version names, at most *limit*; return how many."""
-        return on(tx).execute(self._prune_images, {"before_ms": before_ms, "limit": limit}).rowcount
+    def prune_images(self, tx: Tx, *, before_ms: int, keep_versions: int, limit: int) -> int:
+        """Delete images made before *before_ms* that nothing needs, at most *limit*; return how many."""
+        values = {"before_ms": before_ms, "keep_versions": keep_versions, "limit": limit}
+        return on(tx).execute(self._prune_images, values).rowcount
 
     def prune_builds(self, tx: Tx, *, before_ms: int, keep: int, limit: int) -> Released:
         """Delete old builds whose image is gone and that are not among the newest *keep* of a living agent."""

@@ -1,0 +1,31 @@
+"""What looks after the disk that builds take."""
+
+from skep.assembly.base import Base
+from skep.kernel.settings import MIB, Settings
+from skep.product.access.service import AccessService
+from skep.product.images.care import ImageCare
+from skep.product.images.catalogue import Catalogue
+from skep.product.images.layers import Clearing, LayerRules
+
+_DAY_MS = 86_400_000
+
+
+def layer_rules(settings: Settings) -> LayerRules:
+    """Return how long the operator wants layers to be kept that no image names."""
+    return LayerRules(
+        unused_ms=round(settings.keep_layers_days * _DAY_MS), total_bytes=settings.layers_limit_mb * MIB or None
+    )
+
+
+def make_catalogue(base: Base, clearing: Clearing, access: AccessService) -> Catalogue:
+    """Return what shows and frees images and layers."""
+    return Catalogue(
+        base.db,
+        base.stores.catalogue,
+        ImageCare(base.db, base.stores.images, clearing, base.clock),
+        access,
+        base.clock,
+        node_id=base.node_id,
+        keep_versions=base.settings.keep_versions,
+        prune_packages=base.packages.prune,
+    )
