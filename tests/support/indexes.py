@@ -58,15 +58,17 @@ class Door:
 
     async def get(self, path: str, *, method: str = "GET", accept: str = "*/*") -> Got:
         """Ask the door for *path*."""
-        async with aiohttp.ClientSession(auto_decompress=False) as session:
-            async with session.request(method, self.url + path, headers={"Accept": accept}) as answer:
-                body = b""
-                try:
-                    async for chunk in answer.content.iter_any():
-                        body += chunk
-                except aiohttp.ClientError:
-                    return Got(answer.status, answer.reason or "", body, answer.headers, broken=True)
-                return Got(answer.status, answer.reason or "", body, answer.headers)
+        async with (
+            aiohttp.ClientSession(auto_decompress=False) as session,
+            session.request(method, self.url + path, headers={"Accept": accept}) as answer,
+        ):
+            body, broken = b"", False
+            try:
+                async for chunk in answer.content.iter_any():
+                    body += chunk
+            except aiohttp.ClientError:
+                broken = True
+            return Got(answer.status, answer.reason or "", body, answer.headers, broken=broken)
 
     async def uv(self, folder: Path, *arguments: str) -> Ran:
         """Run uv as a build does, without a configuration or a cache of its own."""
@@ -94,7 +96,11 @@ class Door:
 
 async def run(*argv: str, env: Mapping[str, str], cwd: Path) -> Ran:
     """Run a command with nothing of this process' environment but PATH."""
-    whole = {"PATH": os.environ["PATH"], "HOME": str(cwd), **env}
+    whole = {
+        "PATH": os.environ["PATH"],  # noqa: TID251  where uv finds a Python, and npm its node
+        "HOME": str(cwd),
+        **env,
+    }
     process = await asyncio.create_subprocess_exec(
         *argv, env=whole, cwd=cwd, stdin=asyncio.subprocess.DEVNULL, stdout=-1, stderr=asyncio.subprocess.STDOUT
     )

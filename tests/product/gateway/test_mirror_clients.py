@@ -1,7 +1,6 @@
 """uv and npm themselves in front of the door, as a build has them."""
 
 import json
-import os
 import shutil
 import sys
 
@@ -122,8 +121,9 @@ async def test_uv_fetches_a_source_distribution(index, tmp_path) -> None:
             "    name = 'gamma-1.0-py3-none-any.whl'\n"
             "    with zipfile.ZipFile(os.path.join(folder, name), 'w') as z:\n"
             "        z.writestr('gamma.py', 'X = 1')\n"
-            "        z.writestr('gamma-1.0.dist-info/METADATA', 'Metadata-Version: 2.1\\nName: gamma\\nVersion: 1.0\\n')\n"
-            "        z.writestr('gamma-1.0.dist-info/WHEEL', 'Wheel-Version: 1.0\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n')\n"
+            "        info = 'gamma-1.0.dist-info/'\n"
+            "        z.writestr(info + 'METADATA', 'Metadata-Version: 2.1\\nName: gamma\\nVersion: 1.0\\n')\n"
+            "        z.writestr(info + 'WHEEL', 'Wheel-Version: 1.0\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n')\n"
             "        z.writestr('gamma-1.0.dist-info/RECORD', '')\n"
             "    return name\n"
         ),
@@ -186,4 +186,3 @@ async def test_npm_says_that_the_registry_is_down(index, tmp_path) -> None:
         ran = await door.npm(tmp_path, "install")
     assert ran.code != 0
     assert f"{index.host} was tried 4 times in vain" in ran.text
-    assert os.listdir(tmp_path / "node_modules") == [] if (tmp_path / "node_modules").exists() else True

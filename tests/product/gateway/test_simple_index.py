@@ -1,0 +1,226 @@
+"""Pages of Python indexes, as they come and as they are handed on."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from skep.kernel.errors import InvalidError
+from skep.product.gateway import npm, simple_index
+from skep.product.gateway.door_paths import Place, file_path, parse_file_path, place_of, upstream
+from skep.product.gateway.simple_index import IndexFile, parse_html, parse_json, render
+
+AT = "https://index.example/simple/a/"
+SHA = "ab" * 32
+
+
+def test_html_as_old_indexes_write_it() -> None:
+    """Relative and absolute links, hashes, quoted versions, yanked files; what is no file is left out."""
+    found = parse_html(
+        f"""<html><head><base href="/root/"></head><body>
+        <a href="a-1.0.tar.gz#sha256={SHA.upper()}" data-requires-python="&gt;=3.8">a-1.0.tar.gz</a>
+        <A HREF='https://files.example/x/a-1.1%2Bcpu-py3-none-any.whl#md5=aa' data-yanked="broken">x</A>
+        <a href="a-2.0-py3-none-any.whl" data-dist-info-metadata="sha256={SHA}" data-yanked></a>
+        <a href="../">up</a> <a name="no">x</a> <a href="http://[bad/a-1.0.zip">x</a>""",
+        AT,
+    )
+    assert found == [
+        IndexFile(
+            filename="a-1.0.tar.gz",
+            url="https://index.example/root/a-1.0.tar.gz",
+            hashes={"sha256": SHA},
+            requires_python=">=3.8",
+        ),
+        IndexFile(
+            filename="a-1.1+cpu-py3-none-any.whl",
+            url="https://files.example/x/a-1.1%2Bcpu-py3-none-any.whl",
+            hashes={"md5": "aa"},
+            yanked="broken",
+        ),
+        IndexFile(
+            filename="a-2.0-py3-none-any.whl",
+            url="https://index.example/root/a-2.0-py3-none-any.whl",
+            yanked=True,
+            metadata={"sha256": SHA},
+        ),
+    ]
+
+
+def test_json_is_kept_but_for_the_addresses() -> None:
+    """Names, hashes, metadata under each of its names, sizes and times; entries that are none are left out."""
+    files = [
+        {"filename": "a-1.0.zip", "url": "x/a-1.0.zip", "hashes": {"sha256": SHA}, "size": 7, "upload-time": "T"},
+        {
+            "filename": "a-2.0.zip",
+            "url": "https://o.example/a#f",
+            "hashes": {},
+            "data-dist-info-metadata": {"sha256": SHA},
+        },
+        {"filename": "a-3.0.zip", "url": "y", "core-metadata": True, "dist-info-metadata": False, "yanked": "why"},
+        {"filename": "../evil", "url": "z"},
+        {"filename": "a-4.0.zip", "url": 3},
+        "nothing",
+    ]
+    found = parse_json(json.dumps({"files": files}), AT)
+    page = json.loads(render("a", found, lambda file: None if file.filename == "a-2.0.zip" else file.url + "!"))
+    assert page == {
+        "meta": {"api-version": "1.0"},
+        "name": "a",
+        "files": [
+            {
+                "filename": "a-1.0.zip",
+                "url": "https://index.example/simple/a/x/a-1.0.zip!",
+                "hashes": {"sha256": SHA},
+                "size": 7,
+                "upload-time": "T",
+            },
+            {
+                "filename": "a-3.0.zip",
+                "url": "https://index.example/simple/a/y!",
+                "hashes": {},
+                "core-metadata": True,
+                "yanked": "why",
+            },
+        ],
+    }
+    assert found[1].metadata == {"sha256": SHA}
+    assert found[1].url == "https://o.example/a"
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"files": 1}', "[" * 100_000, '{"files": null}'])
+def test_what_is_no_page_is_refused(text) -> None:
+    """As an error that says so, not as one of the parser's."""
+    with pytest.raises(InvalidError):
+        parse_json(text, AT)
+
+
+@given(st.text())
+def test_html_of_any_kind_is_read_to_its_end(text) -> None:
+    """Whatever is found there is a file's name."""
+    assert all(simple_index.is_filename(file.filename) for file in parse_html(text, AT))
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "-a", "a/b", "a%2fb", "ä", "a" * 300, "a\n"])
+def test_odd_names_of_projects(name) -> None:
+    """They are asked of nobody."""
+    with pytest.raises(InvalidError):
+        simple_index.normalised(name)
+
+
+def test_names_have_one_spelling() -> None:
+    """PEP 503."""
+    assert simple_index.normalised("Foo.._-Bar") == "foo-bar"
+
+
+# ---- addresses at the door
+
+
+PATHS = st.text(st.sampled_from("abcXYZ019-._~!$&'()*+,;=:@%/ ä\"<>[]"), max_size=40)
+
+
+@given(st.sampled_from(["http", "https"]), st.sampled_from(["a.example", "10.0.0.1", "[2001:db8::1]"]), PATHS, PATHS)
+def test_addresses_go_there_and_back(scheme, host, path, query) -> None:
+    """Host, port, path and query are those of the index' own address; user and password are not there."""
+    for port in ("", ":80", ":8443"):
+        place = place_of(f"{scheme}://me:secret@{host}{port}/{path}?{query}")
+        at_door = file_path(SHA, place)
+        assert parse_file_path(at_door) == (SHA, place)
+        assert upstream(f"http://127.0.0.1/pypi/files/{at_door}") == place.url
+        assert upstream(f"http://127.0.0.1:81/npm/-/files/{at_door}") == place.url
+        assert "secret" not in at_door
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://files.example/a.whl",
+        "http://127.0.0.1/pypi/simple/a/",
+        "http://127.0.0.1.evil.example/pypi/files/-/https/a.example/x",
+        "http://127.0.0.1/pypi/files/-/ftp/a.example/x",
+        "http://127.0.0.1/pypi/files/-/https/a b/x",
+    ],
+)
+def test_other_addresses_stay(url) -> None:
+    """They are nobody's at the door."""
+    assert upstream(url) == url
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "x",
+        "ftp://a/b",
+        "http://",
+        "http://a:0/",
+        "http://0x7f.1/",
+        "http://127.1/",
+        "http://[::1%25lo]/",
+        "http://[/",
+    ],
+)
+def test_odd_addresses(url) -> None:
+    """One parser serves what is judged and what is dialled."""
+    with pytest.raises(InvalidError):
+        place_of(url)
+
+
+def test_a_place_is_normalised() -> None:
+    """One spelling of a host; the scheme's own port is not written."""
+    assert place_of("HTTPS://A.Example.:443/x y#f") == Place(scheme="https", host="a.example", port=443, path="/x%20y")
+
+
+# ---- npm
+
+
+def test_a_packument_is_rewritten() -> None:
+    """Tarballs lead to the door by the hash that the registry says; all else stays; odd addresses are left out."""
+    integrity = "sha1-aaaa sha512-" + "A" * 86 + "=="
+    page = {
+        "name": "x",
+        "dist-tags": {"latest": "1.0.0"},
+        "versions": {
+            "1.0.0": {"dist": {"tarball": "https://r.example/x/-/x-1.0.0.tgz", "integrity": integrity, "shasum": "s"}},
+            "2.0.0": {"dist": {"tarball": "https://r.example/x/-/x-2.0.0.tgz", "integrity": "sha512-short"}},
+            "3.0.0": {"dist": {"tarball": "file:///x"}},
+            "4.0.0": 7,
+        },
+    }
+    versions = json.loads(npm.rewritten(json.dumps(page), "http://127.0.0.1"))["versions"]
+    files = "http://127.0.0.1/npm/-/files"
+    assert versions["1.0.0"]["dist"]["tarball"] == f"{files}/{'0' * 128}/https/r.example/x/-/x-1.0.0.tgz"
+    assert versions["1.0.0"]["dist"]["shasum"] == "s"
+    assert versions["2.0.0"]["dist"]["tarball"] == f"{files}/-/https/r.example/x/-/x-2.0.0.tgz"
+    assert versions["3.0.0"]["dist"] == {}
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"versions": []}', "[" * 100_000])
+def test_what_is_no_packument_is_refused(text) -> None:
+    """As an error that says so."""
+    with pytest.raises(InvalidError):
+        npm.rewritten(text, "http://127.0.0.1")
+
+
+@pytest.mark.parametrize(
+    ("path", "wanted"),
+    [
+        ("left-pad", ("left-pad", "")),
+        ("@a/b", ("@a/b", "")),
+        ("@a/b/-/b-1.0.0.tgz", ("@a/b", "b-1.0.0.tgz")),
+        ("@a/b/-/@a/b-1.0.0.tgz", ("@a/b", "@a/b-1.0.0.tgz")),
+        ("JSONStream/-/JSONStream-1.0.0.tgz", ("JSONStream", "JSONStream-1.0.0.tgz")),
+    ],
+)
+def test_what_npm_asks_for(path, wanted) -> None:
+    """A package's document or one of its files."""
+    assert npm.wanted(path) == wanted
+
+
+@pytest.mark.parametrize(
+    "path", ["", "-/v1/search", "../x", "a/b", "a/-/../x.tgz", "a/-/x.zip", "a/-/@b/x.tgz", ".a", "a?b"]
+)
+def test_what_npm_may_not_ask_for(path) -> None:
+    """Everything else."""
+    with pytest.raises(InvalidError):
+        npm.wanted(path)
