@@ -32,6 +32,7 @@ from skep.product.images.keyring import Keyring
 from skep.product.images.options import build_options
 from skep.product.images.service import ImageService
 from skep.product.images.sources import leave
+from skep.product.runs.answering import AnswerService
 from skep.product.runs.model import RunLimits
 from skep.product.runs.queue import RunQueue
 from skep.product.runs.service import RunService
@@ -184,6 +185,7 @@ async def services(db, clock, hub, stores, logs, blobs, driver, tmp_path):
             limits=RunLimits(),
             free_bytes=lambda: 1 << 40,
         ),
+        questions=AnswerService(db, stores.runs, stores.questions, access, hub, clock),
         doctor=Doctor(
             driver=driver,
             sandboxes=sandboxes,

@@ -13,6 +13,7 @@ from skep.edge.cli import (
     builds,
     deploy,
     exits,
+    inbox,
     repositories,
     runs,
     screen,
@@ -59,6 +60,8 @@ app.command(rich_help_panel="Agents and runs")(runs.run)
 app.command("agents", rich_help_panel="Agents and runs")(agents.agents)
 app.command("runs", rich_help_panel="Agents and runs")(runs.runs)
 app.command("builds", rich_help_panel="Agents and runs")(builds.builds)
+app.command(rich_help_panel="Agents and runs")(inbox.inbox)
+app.command(rich_help_panel="Agents and runs")(inbox.answer)
 app.command(rich_help_panel="Agents and runs")(runs.logs)
 app.command(rich_help_panel="Agents and runs")(runs.output)
 app.command("artifacts", rich_help_panel="Agents and runs")(artifacts.artifacts)

@@ -9,7 +9,7 @@ from typing import Annotated, Any, cast
 
 import typer
 
-from skep.edge.cli import exits, hints, options, screen, tables
+from skep.edge.cli import asking, exits, hints, options, screen, tables
 from skep.edge.cli.options import Json, Limit
 from skep.edge.cli.tables import Column
 from skep.edge.cli.target import call
@@ -77,11 +77,12 @@ async def _attend(client: SkepClient, started: RunView, *, quiet: bool) -> RunVi
     """Show the log until the run is over; an interrupt cancels the run."""
     log = screen.Log()
     try:
-        async for piece in client.runs.log(started.id, follow=True):
-            if not quiet:
-                log.piece(piece)
-        log.end_line()
-        return await client.runs.ended(started.id)
+        async with asking.attended(client, started.id, log, quiet=quiet):
+            async for piece in client.runs.log(started.id, follow=True):
+                if not quiet:
+                    log.piece(piece)
+            log.end_line()
+            return await client.runs.ended(started.id)
     except asyncio.CancelledError:
         log.end_line()
         screen.say(f"cancelling {started.id} ...", style="yellow")

@@ -20,7 +20,7 @@ from skep.kernel.errors import SkepError
 
 #: Words that have a colour wherever they stand.
 _STYLES = {
-    **dict.fromkeys(("ready", "succeeded", "ok"), "green"),
+    **dict.fromkeys(("ready", "succeeded", "finished", "ok"), "green"),
     **dict.fromkeys(("failed", "broken", "lost", "timed_out", "error"), "red"),
     **dict.fromkeys(("running", "building"), "cyan"),
     **dict.fromkeys(("queued", "new", "cancelled", "waiting", "warning"), "yellow"),

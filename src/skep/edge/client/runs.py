@@ -9,7 +9,7 @@ from pydantic import TypeAdapter
 from skep.edge.client.nouns import Noun
 from skep.edge.client.transport import PREFIX
 from skep.edge.wire.common import Listing, LogPiece
-from skep.edge.wire.runs import ArtifactView, EventView, OutputView, RunView, StartRun
+from skep.edge.wire.runs import AnswerRun, ArtifactView, EventView, InboxItem, OutputView, RunView, StartRun
 
 
 class Runs(Noun):
@@ -42,6 +42,15 @@ class Runs(Noun):
     async def cancel(self, run: str) -> RunView:
         """Ask for the run's end."""
         return await self._transport.call(RunView, "POST", f"{PREFIX}/runs/{run}/cancel")
+
+    async def answer(self, run: str, answer: Any, *, question: str | None = None) -> RunView:
+        """Answer what a run asks; *question* is the id of one of several."""
+        body = AnswerRun(answer=answer, question=question)
+        return await self._transport.call(RunView, "POST", f"{PREFIX}/runs/{run}/answer", body=body, creates=True)
+
+    def inbox(self, *, status: tuple[str, ...] = (), limit: int | None = None) -> AsyncIterator[InboxItem]:
+        """Yield what runs ask and how they ended, newest run first."""
+        return self._pages(InboxItem, "/inbox", status=status, limit=limit)
 
     async def ended(self, run: str) -> RunView:
         """Wait until the run is final, and return it with its output."""

@@ -1,12 +1,12 @@
 """Runs: one durable execution of an agent each."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
 from skep.edge.wire.common import Answer, FailureView, IdOrName, JsonObject, RequestBody, Time
 from skep.product.agents.model import Kind
-from skep.product.runs.model import RunStatus
+from skep.product.runs.model import NewsStatus, RunStatus
 
 
 class StartRun(RequestBody):
@@ -18,6 +18,47 @@ class StartRun(RequestBody):
     inputs: Annotated[JsonObject, Field(max_length=1000)] = Field(default_factory=dict[str, Any])
     #: Wall-clock limit of an attempt; left out means the agent's.
     timeout_s: Annotated[float, Field(gt=0, le=31_536_000)] | None = None
+
+
+class AnswerRun(RequestBody):
+    """`POST /runs/{run}/answer`."""
+
+    #: Any JSON that fits the question's choices and schema.
+    answer: Any
+    #: Id of the question; left out means the only one that is open.
+    question: Annotated[str, Field(max_length=128)] | None = None
+
+
+class QuestionView(Answer):
+    """What a run asks a person."""
+
+    id: str
+    #: What tells the questions of the run apart.
+    key: str
+    #: Untrusted text of an agent.
+    text: str
+    #: Answers to choose from; empty means any.
+    choices: list[str] = Field(default_factory=list[str])
+    #: JSON Schema that an answer must fit.
+    answer_schema: dict[str, Any] | None = None
+    asked_at: Time
+    #: Nobody can answer from then on, and the run goes on without.
+    expires_at: Time
+
+
+class InboxItem(Answer):
+    """What a run has to tell, or asks."""
+
+    run_id: str
+    agent_name: str
+    #: What the item is about; there may be others one day.
+    type: Literal["run"] = "run"
+    status: NewsStatus
+    #: The question, the failure or the result, shortened; untrusted.
+    text: str
+    question: QuestionView | None = None
+    #: When it ended, or asked.
+    at: Time
 
 
 class OutputView(Answer):
@@ -60,6 +101,8 @@ class RunView(Answer):
     result: Any = None
     error: FailureView | None = None
     output: OutputView | None = None
+    #: The oldest question that waits for an answer.
+    question: QuestionView | None = None
     usage: UsageView
     created_at: Time
     started_at: Time | None = None
