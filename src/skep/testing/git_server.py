@@ -6,7 +6,7 @@ import ssl
 import subprocess
 import threading
 from collections.abc import Generator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -68,6 +68,8 @@ class GitServer:
     shown: list[str] = field(default_factory=list[str])
     #: "user:password" of those who may read private repositories.
     passwords: set[str] = field(default_factory=set[str])
+    #: Command lines and environments of all processes, as they were while somebody private was served last.
+    processes: bytes = b""
     #: Where `/moved/` leads.
     elsewhere: str = ""
     scheme: str = "http"
@@ -99,6 +101,15 @@ def free_port() -> int:
     """Return a port of the loopback that nobody listens on."""
     with socket.create_server(("127.0.0.1", 0)) as found:
         return int(found.getsockname()[1])
+
+
+def processes() -> bytes:
+    """Return command lines and environments of all processes on this machine that may be read."""
+    found: list[bytes] = []
+    for place in (*Path("/proc").glob("[0-9]*/cmdline"), *Path("/proc").glob("[0-9]*/environ")):
+        with suppress(OSError):
+            found.append(place.read_bytes())
+    return b"\n".join(found)
 
 
 @contextmanager
@@ -166,6 +177,7 @@ class _Handler(BaseHTTPRequestHandler):
             return False
         pair = base64.b64decode(shown).decode()
         self.git.shown.append(pair)
+        self.git.processes = processes()
         return pair in self.git.passwords
 
     def _serve_file(self, path: str) -> None:

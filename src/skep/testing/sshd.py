@@ -2,7 +2,6 @@
 
 import os
 import pwd
-import shlex
 import subprocess
 import tempfile
 from collections.abc import Generator
@@ -37,9 +36,10 @@ LogLevel VERBOSE
 #: git-shell knows no folder that all paths are below.
 _SHELL = """\
 #!/bin/sh
-cd {root} || exit 1
+cat /proc/[0-9]*/cmdline /proc/[0-9]*/environ >{folder}/processes 2>/dev/null
+export GIT_CONFIG_COUNT=1 GIT_CONFIG_KEY_0=safe.directory GIT_CONFIG_VALUE_0="*"
 case "$SSH_ORIGINAL_COMMAND" in
-"git-upload-pack '/"*) exec git-shell -c "git-upload-pack '{root}/${{SSH_ORIGINAL_COMMAND#git-upload-pack \\'/}}" ;;
+"git-upload-pack '/"*) exec git-shell -c "git-upload-pack '{root}/${{SSH_ORIGINAL_COMMAND#*/}}" ;;
 *) echo "only git may be spoken here" >&2; exit 1 ;;
 esac
 """
@@ -76,6 +76,11 @@ class SshServer:
     def log(self) -> str:
         """What sshd has written."""
         return (self.folder / "log").read_text()
+
+    @property
+    def processes(self) -> bytes:
+        """Command lines and environments of all processes, as they were while somebody was served last."""
+        return (self.folder / "processes").read_bytes()
 
     def url(self, name: str) -> str:
         """Return the address of a repository."""
@@ -132,7 +137,7 @@ def serve_ssh(root: Path) -> Generator[SshServer]:
         server = SshServer(root=root, folder=folder, port=free_port(), user=pwd.getpwuid(os.geteuid()).pw_name)
         make_key(folder / "host_key")
         (folder / "authorized").touch()
-        (folder / "shell").write_text(_SHELL.format(root=shlex.quote(str(root))))
+        (folder / "shell").write_text(_SHELL.format(root=root, folder=folder))
         (folder / "shell").chmod(0o755)
         config = _CONFIG.format(port=server.port, host_key=folder / "host_key", authorized=folder / "authorized")
         (folder / "config").write_text(config)

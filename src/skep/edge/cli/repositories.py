@@ -11,8 +11,8 @@ from skep.edge.cli.target import call
 from skep.edge.client import SkepClient
 from skep.edge.wire.repositories import HostForgotten, HostView, WebhookCreated
 
-hosts = typer.Typer(help="Keys of ssh servers that repositories come from.", invoke_without_command=True)
-webhook = typer.Typer(help="Build an agent when somebody pushes.", no_args_is_help=True)
+hosts = typer.Typer(name="hosts", help="Keys of ssh servers that repositories come from.", invoke_without_command=True)
+webhook = typer.Typer(name="webhook", help="Build an agent when somebody pushes.", no_args_is_help=True)
 
 
 @hosts.callback()
