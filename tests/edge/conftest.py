@@ -27,8 +27,11 @@ from skep.product.agents.redeploy import Redeploy
 from skep.product.agents.service import AgentService
 from skep.product.agents.watch import Watch
 from skep.product.agents.webhooks import WebhookService
+from skep.product.images.care import ImageCare
+from skep.product.images.catalogue import Catalogue
 from skep.product.images.host_keys import KnownHosts
 from skep.product.images.keyring import Keyring
+from skep.product.images.layers import Clearing, Shelf
 from skep.product.images.options import build_options
 from skep.product.images.service import ImageService
 from skep.product.images.sources import leave
@@ -158,6 +161,8 @@ async def services(db, clock, hub, stores, logs, blobs, driver, tmp_path):
     )  # fmt: skip
     queue = RunQueue(db, stores.runs, stores.agents, stores.images, work, stores.work, hub, clock, {})
     sandboxes = SandboxService(db, stores.sandboxes, driver, "nod")
+    clearing = Clearing(db, stores.images, driver, Shelf(), node_id="nod")
+    care = ImageCare(db, stores.images, clearing, clock)
     return Services(
         db=db,
         clock=clock,
@@ -169,6 +174,7 @@ async def services(db, clock, hub, stores, logs, blobs, driver, tmp_path):
             db, stores.agents, stores.images, images, access, clock, ids, AgentLimits(), listeners=[queue]
         ),
         images=images,
+        catalogue=Catalogue(db, stores.catalogue, care, access, clock, node_id="nod", keep_versions=2),
         runs=RunService(
             db=db,
             store=stores.runs,

@@ -95,6 +95,53 @@ class RetentionConformance:
         assert await db.read(lambda tx: stores.images.image(tx, used.id)) == used
         assert await db.read(lambda tx: stores.images.image(tx, young.id)) == young
 
+    async def test_images_of_old_versions_go(self, db: Database, stores: Stores) -> None:
+        """What runs now stays, the newest versions', and those of runs that go on; a removed agent keeps none."""
+        agent = replace(samples.AGENT, version_id=VersionId("ver_1"))
+        gone = replace(samples.AGENT, id=AgentId("agt_2"), name="gone", version_id=VersionId("ver_9"), removed_ms=5)
+        goes_on = replace(samples.RUN, status=RunStatus.RUNNING, version_id=VersionId("ver_2"))
+        ended = replace(
+            samples.RUN, id=RunId("run_2"), status=RunStatus.FAILED, version_id=VersionId("ver_3"), ended_ms=_NEW
+        )
+
+        def fill(tx: Any) -> None:
+            stores.agents.insert(tx, agent)
+            stores.agents.insert(tx, gone)
+            for n in range(1, 7):
+                image = replace(samples.IMAGE, id=ImageId(f"img_{n}"), created_ms=_OLD)
+                stores.images.insert_image(tx, image)
+                version = replace(samples.VERSION, id=VersionId(f"ver_{n}"), number=n, image_id=image.id)
+                stores.agents.insert_version(tx, version)
+            stores.images.insert_image(tx, replace(samples.IMAGE, id=ImageId("img_9"), created_ms=_OLD))
+            theirs = replace(samples.VERSION, id=VersionId("ver_9"), agent_id=gone.id, image_id=ImageId("img_9"))
+            stores.agents.insert_version(tx, theirs)
+            for run in (goes_on, ended):
+                stores.runs.insert(tx, run)
+
+        await db.write(fill)
+        node, project = samples.IMAGE.node_id, samples.IMAGE.project_id
+        may_go = {"img_3", "img_4", "img_9"}
+        for asked in (None, project):
+            found = await db.read(
+                lambda tx, asked=asked: stores.catalogue.unneeded(tx, node, asked, before_ms=_CUTOFF, keep_versions=2)
+            )
+            assert {image.id for image in found} == may_go
+        for other in ({"node_id": "other"}, {"project_id": "other"}, {"before_ms": _OLD - 1}):
+            chosen = {"node_id": node, "project_id": None, "before_ms": _CUTOFF, "keep_versions": 2} | other
+            assert await db.read(lambda tx, chosen=chosen: stores.catalogue.unneeded(tx, **chosen)) == []
+
+        asked_for = [ImageId(f"img_{n}") for n in (1, 2, 9)]
+        uses = await db.read(lambda tx: stores.catalogue.uses(tx, asked_for))
+        assert [(use.image_id, use.agent_name, use.number, use.current) for use in uses] == [
+            ("img_1", agent.name, 1, True),
+            ("img_2", agent.name, 2, False),
+            ("img_9", "gone", samples.VERSION.number, False),
+        ]
+        prune = partial(stores.images.prune_images, before_ms=_CUTOFF, keep_versions=2, limit=5)
+        assert await db.write(prune) == 3
+        left = await db.read(lambda tx: stores.catalogue.images(tx, node, project, PageQuery()))
+        assert {image.id for image in left.items} == {"img_1", "img_2", "img_5", "img_6"}
+
     async def test_old_builds_go(self, db: Database, stores: Stores) -> None:
         """Not an agent's newest ones, nor one with its image, nor one that goes on; a removed agent keeps none."""
         gone = replace(samples.AGENT, id=AgentId("agt_2"), removed_ms=5)

@@ -13,6 +13,7 @@ from skep.edge.cli import (
     builds,
     deploy,
     exits,
+    images,
     inbox,
     repositories,
     runs,
@@ -73,6 +74,7 @@ app.add_typer(secrets.secret, rich_help_panel="Access")
 app.add_typer(repositories.hosts, rich_help_panel="Access")
 app.add_typer(repositories.webhook, rich_help_panel="Agents and runs")
 app.command(rich_help_panel="Access")(system.audit)
+app.add_typer(images.images, rich_help_panel="Installation")
 app.command(rich_help_panel="Installation")(system.doctor)
 app.command(rich_help_panel="Installation")(system.version)
 

@@ -7,6 +7,7 @@ from typing import Self
 from skep.edge.client.access import Audit, Hosts, Projects, Secrets, Tokens
 from skep.edge.client.agents import Agents
 from skep.edge.client.builds import Builds, Uploads
+from skep.edge.client.images import Images
 from skep.edge.client.runs import Runs
 from skep.edge.client.system import System
 from skep.edge.client.transport import Patience, Transport, Waiting
@@ -35,6 +36,7 @@ class SkepClient:
         self.runs = Runs(self._transport)
         self.builds = Builds(self._transport)
         self.uploads = Uploads(self._transport)
+        self.images = Images(self._transport)
         self.secrets = Secrets(self._transport)
         self.tokens = Tokens(self._transport)
         self.projects = Projects(self._transport)

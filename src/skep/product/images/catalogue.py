@@ -14,7 +14,7 @@ from skep.kernel.database import Database, Tx
 from skep.kernel.paging import Page, PageQuery
 from skep.product.access.model import Principal, Scope
 from skep.product.access.service import AccessService, require
-from skep.product.images.care import ImageCare
+from skep.product.images.care import ImageCare, KeptLayer
 from skep.product.images.model import Image, ImageId, Layer
 from skep.product.sandboxes.model import LayerId
 
@@ -127,6 +127,10 @@ class Catalogue:
             return Page(items=[_kept(image, uses, rows) for image in page.items], next=page.next)
 
         return Shown(page=await self._db.read(work), disk_bytes=sum(layer.size for layer in rows.values()))
+
+    async def layers(self, principal: Principal) -> list[KeptLayer]:
+        """List the layers, the one that was used longest ago first."""
+        return await self._care.layers(principal)
 
     async def prune(self, principal: Principal, *, dry_run: bool = False, older_than_s: float = 0) -> Pruned:
         """Remove what nothing needs and was not used for *older_than_s*; with *dry_run* only say what that is.

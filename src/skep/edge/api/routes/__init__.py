@@ -1,12 +1,13 @@
 """The routes, a file per noun."""
 
-from skep.edge.api.routes import agents, builds, hooks, hosts, output, projects, runs, secrets, system, tokens
+from skep.edge.api.routes import agents, builds, hooks, hosts, images, output, projects, runs, secrets, system, tokens
 
 #: All routers, in the order of the documentation.
 ROUTERS = (
     agents.router,
     hooks.router,
     builds.router,
+    images.router,
     runs.router,
     output.router,
     tokens.router,
