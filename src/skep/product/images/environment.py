@@ -72,19 +72,3 @@ NPM: Mapping[str, str] = {
 
 #: Of the command that fetches a copy of Python; where from comes on top.
 PYTHON_COPY: Mapping[str, str] = {**_UV, "UV_NO_CONFIG": "1", "UV_PYTHON_DOWNLOADS": "manual"}
-
-
-def installing(index_url: str | None) -> Mapping[str, str]:
-    """Return the environment of uv; *index_url* None is the public index."""
-    env = {
-        **BASE,
-        "UV_CACHE_DIR": "/tmp/uv-cache",  # noqa: S108  inside a sandbox of our own
-        "UV_COMPILE_BYTECODE": "1",
-        "UV_LINK_MODE": "copy",
-        "UV_NO_PROGRESS": "1",
-        "UV_PROJECT_ENVIRONMENT": ENVIRONMENT,
-        "UV_PYTHON": PYTHON,
-        "UV_PYTHON_DOWNLOADS": "never",
-        "VIRTUAL_ENV": ENVIRONMENT,
-    }
-    return env if index_url is None else {**env, "UV_DEFAULT_INDEX": index_url}
