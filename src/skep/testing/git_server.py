@@ -32,12 +32,13 @@ class Repository:
         path.mkdir(parents=True)
         self.git("init", "--quiet", "--initial-branch=main", ".")
 
-    def git(self, *arguments: str) -> str:
-        """Run git in the repository; return what it printed."""
+    def git(self, *arguments: str, stdin: Path | None = None) -> str:
+        """Run git in the repository, reading what *stdin* names; return what it printed."""
+        given = None if stdin is None else stdin.read_bytes()
         ran = subprocess.run(
-            ("git", "-C", str(self.path), *arguments), check=True, capture_output=True, text=True, env=_GIT_ENV
+            ("git", "-C", str(self.path), *arguments), check=True, capture_output=True, env=_GIT_ENV, input=given
         )
-        return ran.stdout.strip()
+        return ran.stdout.decode("utf-8", "replace").strip()
 
     def commit(self, files: Mapping[str, str | bytes], message: str = "a change") -> str:
         """Write files and commit them; return the commit's hash."""

@@ -22,7 +22,7 @@ def list_hosts(context: typer.Context, as_json: Json = False) -> None:
         return
 
     async def act(client: SkepClient) -> list[HostView]:
-        return [found async for found in client.hosts.all()]
+        return await client.hosts.all()
 
     found = call(act)
     if as_json:

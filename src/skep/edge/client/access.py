@@ -67,9 +67,9 @@ class Secrets(Noun):
 class Hosts(Noun):
     """`/hosts`: ssh servers whose keys the project has kept."""
 
-    def all(self) -> AsyncIterator[HostView]:
-        """Yield them, by name."""
-        return self._pages(HostView, "/hosts")
+    async def all(self) -> list[HostView]:
+        """List them, by name."""
+        return (await self._page(HostView, "/hosts")).items
 
     async def forget(self, host: str) -> HostForgotten:
         """Forget the keys of `host`, or of `host:port`."""

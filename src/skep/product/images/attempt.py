@@ -7,12 +7,12 @@ code of the user's. The source is sealed before that; each layer above it is mad
 import asyncio
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from skep.kernel.errors import InvalidError, NotFoundError, SkepError, TooLargeError
 from skep.product.blobs.model import BlobId
 from skep.product.blobs.ports import BlobStore
-from skep.product.images import bridge, locks, plan
+from skep.product.images import layer_plans, left_out, locks, plan
 from skep.product.images.base import Base, Runtimes
 from skep.product.images.credentials import Credential
 from skep.product.images.failures import BuildFailedError
@@ -97,15 +97,15 @@ class Attempt:
                 found = await self._find(workshop)
                 lock = await self._lock(workshop, found)
             made = await asyncio.to_thread(
-                bridge.plan_build, found.listing, found.recognised, lock, found.base, self._build.project_id
+                plan.plan_build, found.listing, found.recognised, lock, found.base, self._build.project_id
             )
-            there = await self._layering.look(made.layers)
+            before = await self._layering.look(made.layers) - self._layering.made
         layers = tuple(
-            ExplainedLayer(id=layer.id, kind=layer.kind, about=layer.about, there=layer.id in there, steps=layer.steps)
+            ExplainedLayer(id=layer.id, kind=layer.kind, about=layer.about, there=layer.id in before, steps=layer.steps)
             for layer in made.layers
         )
         planned = Planned(
-            recognised=found.recognised,
+            recognised=made.recognised,
             commit=found.commit,
             base_fingerprint=found.base.fingerprint,
             source_digest=found.listing.digest,
@@ -140,6 +140,10 @@ class Attempt:
         )
         # What strangers wrote is parsed beside the event loop, however short the limits keep it.
         recognised = await asyncio.to_thread(recognise, listing, self._frameworks, self._build.command)
+        absent = left_out.notices(listing)
+        recognised = replace(recognised, notices=(*recognised.notices, *absent))
+        for notice in absent:
+            await self._log.say(f"Note: {notice}.")
         evidence = ", ".join(recognised.evidence)
         await self._log.say(f"{_files(len(listing.files))}. Recognised: {recognised.framework} ({evidence}).")
         await self._log.say(f"Command: {' '.join(recognised.command)}")
@@ -169,9 +173,9 @@ class Attempt:
     async def _lock(self, workshop: Workshop, found: Found) -> locks.Lock | None:
         """Seal the source, then find out which files exactly it depends on, unless that was found out before."""
         project_id = self._build.project_id
-        step: LockStep | None = None
+        step = await asyncio.to_thread(locks.lock_step, found.listing, found.recognised, found.base, project_id)
         if not self._build.explain:
-            source = bridge.source_layer(found.listing, project_id)
+            source = layer_plans.source(found.listing, project_id)
             if not await self._layering.look((source,)):
                 await self._layering.seal(workshop, source)
         if step is None:
@@ -194,7 +198,7 @@ class Attempt:
             env=step.env,
             files=step.files,
             reach=step.reach,
-            failed=lambda words, refusal: locks.failure(step, words, refusal),
+            failed=locks.failure,
         )
         answer = bytearray()
         driver = self._means.driver

@@ -4,6 +4,7 @@ import re
 from collections.abc import Sequence
 
 from skep.kernel.settings import MIB
+from skep.product.images.inside import MAX_FILES
 from skep.product.images.model import Failure, GitSource
 from skep.product.images.sources import Remote
 from skep.product.sandboxes.machine import Shortage, shortage
@@ -94,8 +95,10 @@ def timed_out(limit_s: float, what: str = "The build") -> Failure:
 
 def too_large(limit_mb: int, code: str = "source_too_large") -> Failure:
     """Say that the source is over the limit."""
-    what = "repository" if code == "repository_too_large" else "source"
-    return Failure(code=code, message=f"The {what} is larger than {limit_mb} MiB.", hint=_SIZE_HINT)
+    if code == "repository_too_large":
+        return Failure(code=code, message=f"The repository is larger than {limit_mb} MiB.", hint=_SIZE_HINT)
+    message = f"The source is larger than {limit_mb} MiB, or has more than {MAX_FILES} files."
+    return Failure(code=code, message=message, hint=_SIZE_HINT)
 
 
 def of_fetch(words: str, source: GitSource, refusal: str = "") -> Failure:

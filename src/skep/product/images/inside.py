@@ -23,6 +23,9 @@ MAX_TEXT = 256 * 1024
 LOCK = "uv.lock"
 MAX_LOCK_TEXT = 2 * 1024 * 1024
 MAX_TEXTS = 64
+#: How a file begins that only stands for one of Git LFS, and the most that it has.
+POINTER = b"version https://git-lfs.github.com/spec/v1\n"
+MAX_POINTER = 1024
 #: The exit code that says: larger than allowed.
 TOO_LARGE = 3
 #: The exit code that says: no archive, or one with entries that lead out of it.
@@ -103,17 +106,19 @@ def walk(root: str) -> Iterator[tuple[str, str, os.stat_result]]:
             yield os.path.relpath(path, root), path, os.lstat(path)
 
 
-def content(path: str, status: os.stat_result) -> tuple[str, str]:
-    """Return the kind of the file and the SHA-256 of what it holds."""
+def content(path: str, status: os.stat_result) -> tuple[str, str, bool]:
+    """Return the kind of the file, the SHA-256 of what it holds, and whether it only stands for a file of Git LFS."""
     if stat.S_ISLNK(status.st_mode):
-        return "l", hashlib.sha256(os.fsencode(os.readlink(path))).hexdigest()
+        return "l", hashlib.sha256(os.fsencode(os.readlink(path))).hexdigest(), False
     if not stat.S_ISREG(status.st_mode):
-        return "o", ""
-    digest = hashlib.sha256()
+        return "o", "", False
+    digest, start = hashlib.sha256(), b""
     with open(path, "rb") as file:
         while data := file.read(1 << 20):
+            start = start or data[: len(POINTER)]
             digest.update(data)
-    return ("x" if status.st_mode & 0o100 else "f"), digest.hexdigest()
+    pointer = start == POINTER and status.st_size <= MAX_POINTER
+    return ("x" if status.st_mode & 0o100 else "f"), digest.hexdigest(), pointer
 
 
 def wanted(path: str, patterns: list[str]) -> bool:
@@ -130,16 +135,19 @@ def listing(root: str, limit: int, patterns: list[str]) -> dict[str, object]:
     files: dict[str, int] = {}
     texts: dict[str, str] = {}
     hashes: dict[str, str] = {}
+    pointers: list[str] = []
     whole = hashlib.sha256()
     total = 0
     for name, path, status in walk(root):
         total += status.st_size
         if total > limit or len(files) >= MAX_FILES:
             raise Stop(TOO_LARGE, f"more than {limit} bytes or {MAX_FILES} files")
-        kind, digest = content(path, status)
+        kind, digest, is_pointer = content(path, status)
         whole.update(b"\0".join((os.fsencode(name), kind.encode(), digest.encode(), b"\n")))
         shown = os.fsencode(name).decode("utf-8", "replace")
         files[shown] = status.st_size
+        if is_pointer and len(pointers) < MAX_TEXTS:
+            pointers.append(shown)
         if kind in "fx" and len(texts) < MAX_TEXTS and wanted(name, patterns):
             hashes[shown] = digest
             most = MAX_LOCK_TEXT if shown == LOCK else MAX_TEXT
@@ -147,7 +155,14 @@ def listing(root: str, limit: int, patterns: list[str]) -> dict[str, object]:
                 with open(path, "rb") as file:
                     texts[shown] = file.read(most).decode("utf-8", "replace")
     python = ".".join(str(part) for part in sys.version_info[:3])
-    return {"files": files, "texts": texts, "hashes": hashes, "digest": whole.hexdigest(), "python": python}
+    return {
+        "files": files,
+        "texts": texts,
+        "hashes": hashes,
+        "pointers": pointers,
+        "digest": whole.hexdigest(),
+        "python": python,
+    }
 
 
 def main(arguments: list[str]) -> int:

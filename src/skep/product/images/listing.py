@@ -60,6 +60,7 @@ def parse(answer: bytes) -> tuple[SourceListing, str]:
         texts=_texts(fields.get("texts"), MAX_LOCK_TEXT, None),
         hashes=_texts(fields.get("hashes"), 64, _DIGEST),
         digest=digest,
+        pointers=_names(fields.get("pointers", [])),
     )
     return listing, python
 
@@ -69,6 +70,13 @@ def _sizes(value: Any) -> dict[str, int]:
     if not all(type(size) is int and 0 <= size <= _MAX_SIZE for size in sizes.values()):
         raise _odd("a size is no number")
     return cast("dict[str, int]", sizes)
+
+
+def _names(value: Any) -> tuple[str, ...]:
+    names = cast("list[Any]", value) if isinstance(value, list) else [None]
+    if len(names) > MAX_TEXTS or not all(isinstance(name, str) and 0 < len(name) <= _MAX_PATH for name in names):
+        raise _odd("a name is none")
+    return tuple(names)
 
 
 def _texts(value: Any, limit: int, pattern: re.Pattern[str] | None) -> dict[str, str]:

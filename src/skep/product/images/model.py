@@ -77,6 +77,8 @@ class SourceListing:
     digest: str
     #: SHA-256 of the content of each file that a framework or Skep looks into, however large.
     hashes: Mapping[str, str] = field(default_factory=dict[str, str])
+    #: Files that only stand for others, which Git LFS keeps elsewhere; the first of them.
+    pointers: tuple[str, ...] = ()
 
 
 class Install(StrEnum):
