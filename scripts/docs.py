@@ -1,10 +1,12 @@
 """Makes the generated pages again, or with `--check` says which are not up to date: `make docs`.
 
-Whole pages: `docs/settings.md`, `docs/cli.md`, `docs/api/`. Parts of pages: what stands in `docs/architecture/`
-between `<!-- generated: NAME -->` and `<!-- end -->`, drawn from the state machines' own tables.
+Whole pages: `docs/settings.md`, `docs/cli.md`, `docs/api/`, `docs/skep-yaml.schema.json`. Parts of pages: what stands
+in `docs/` and `docs/architecture/` between `<!-- generated: NAME -->` and `<!-- end -->`, drawn from the tables that
+the code itself goes by.
 """
 
 import inspect
+import json
 import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping
@@ -19,6 +21,8 @@ from skep.edge import reference
 from skep.edge.cli import exits
 from skep.edge.cli.command import app
 from skep.kernel.settings import Settings
+from skep.library.frameworks import load
+from skep.library.frameworks.skep_yaml import keys as skep_yaml
 from skep.product.agents import machine as agents
 from skep.product.images import machine as images
 from skep.product.images.model import BuildStatus
@@ -258,9 +262,22 @@ def sandbox_verdicts() -> str:
     return table(("its row says", "it exists", "it does not exist"), rows)
 
 
+def skep_yaml_keys() -> str:
+    """Tell what a `skep.yaml` may hold, by its own definition."""
+    return table(("key", "what it is"), ((f"`{name}`", key.words) for name, key in skep_yaml.KEYS.items()))
+
+
+def frameworks() -> str:
+    """Tell what makes a source one of a framework, in the order in which they are asked."""
+    return table(("framework", "recognised by"), ((one.name, one.looks_for) for one in load(())))
+
+
 PARTS = {
     part.__name__: part
-    for part in (run_states, attempt_phases, run_ends, build_states, work_states, agent_status, sandbox_verdicts)
+    for part in (
+        *(run_states, attempt_phases, run_ends, build_states, work_states, agent_status, sandbox_verdicts),
+        *(skep_yaml_keys, frameworks),
+    )
 }
 
 
@@ -276,7 +293,9 @@ def pages() -> dict[Path, str]:
     """Return every page that is generated, or has a part that is, with the text that it should have."""
     made = {DOCS / "settings.md": settings_page(), DOCS / "cli.md": cli_page()}
     made |= {DOCS / "api" / name: text for name, text in reference.files().items()}
-    written = ((path, path.read_text()) for path in sorted((DOCS / "architecture").glob("*.md")))
+    made[DOCS / "skep-yaml.schema.json"] = json.dumps(skep_yaml.json_schema(), indent=2) + "\n"
+    places = (*DOCS.glob("*.md"), *(DOCS / "architecture").glob("*.md"))
+    written = ((path, path.read_text()) for path in sorted(places) if path not in made)
     return made | {path: filled(text) for path, text in written if _PART.search(text)}
 
 

@@ -21,18 +21,22 @@ from skep.edge.api.services import Services
 from skep.edge.dialects.spoken import speak
 from skep.kernel.ids import IdSource
 from skep.kernel.settings import Settings
+from skep.library.frameworks.skep_yaml.keys import json_schema
+from skep.library.runtimes import Installed
 from skep.product.access.service import AccessService
 from skep.product.agents.model import AgentLimits
 from skep.product.agents.redeploy import Redeploy
 from skep.product.agents.service import AgentService
 from skep.product.agents.watch import Watch
 from skep.product.agents.webhooks import WebhookService
+from skep.product.images.base import Runtime
 from skep.product.images.care import ImageCare
 from skep.product.images.catalogue import Catalogue
 from skep.product.images.host_keys import KnownHosts
 from skep.product.images.keyring import Keyring
 from skep.product.images.layers import Clearing, Shelf
 from skep.product.images.options import build_options
+from skep.product.images.runtimes import RuntimeList
 from skep.product.images.service import ImageService
 from skep.product.images.sources import leave
 from skep.product.runs.answering import AnswerService
@@ -45,6 +49,14 @@ from skep.product.secrets.service import SecretService
 from skep.product.work.model import WorkLimits
 from skep.product.work.service import WorkService
 from skep.testing.scripted_driver import ScriptedDriver
+
+RUNTIMES = Installed(
+    [
+        Runtime(name="python", version=f"3.12.{n}", origin="uv's copy", facts=f"p{n}", folder="/opt/python")
+        for n in (7, 3)
+    ],
+    [Runtime(name="node", version="24.19.0", origin="the index", facts="n", folder="/opt/node")],
+)
 
 
 @asynccontextmanager
@@ -164,6 +176,7 @@ async def services(db, clock, hub, stores, logs, blobs, driver, tmp_path):
     clearing = Clearing(db, stores.images, driver, Shelf(), node_id="nod")
     care = ImageCare(db, stores.images, clearing, clock)
     return Services(
+        schemas={"skep-yaml.json": json_schema()},
         db=db,
         clock=clock,
         access=access,
@@ -175,6 +188,9 @@ async def services(db, clock, hub, stores, logs, blobs, driver, tmp_path):
         ),
         images=images,
         catalogue=Catalogue(db, stores.catalogue, care, access, clock, node_id="nod", keep_versions=2),
+        runtimes=RuntimeList(
+            db, stores.images, driver, RUNTIMES, node_id="nod", machine_python="3.11.2", uv_version="0"
+        ),
         runs=RunService(
             db=db,
             store=stores.runs,

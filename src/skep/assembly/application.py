@@ -8,6 +8,7 @@ from typing import Any
 
 from skep.adapters.storage.database import SqlDatabase
 from skep.assembly.base import Base, make_base
+from skep.assembly.care import make_runtime_list
 from skep.assembly.loops import Loops, make_end, make_loops
 from skep.assembly.machine import keep_file
 from skep.assembly.nouns import Nouns, make_nouns
@@ -18,6 +19,7 @@ from skep.kernel.events import Hub
 from skep.kernel.log import Redactor
 from skep.kernel.secret import Secret
 from skep.kernel.settings import Settings
+from skep.library.frameworks.skep_yaml.keys import json_schema
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,12 +66,14 @@ def _services(base: Base, nouns: Nouns) -> Services:
         keyring=nouns.keyring,
         images=nouns.images,
         catalogue=nouns.catalogue,
+        runtimes=make_runtime_list(base),
         runs=nouns.runs,
         questions=nouns.answers,
         doctor=nouns.doctor,
         answers=base.stores.idempotency,
         sealer=base.sealer,
         figures=figures,
+        schemas={"skep-yaml.json": json_schema()},
     )
 
 

@@ -46,7 +46,7 @@ async def test_every_creating_route_takes_an_idempotency_key():
 
     assert creating == {
         f"/api/v1/{path}"
-        for path in ("agents", "agents/{agent}/build", "uploads", "runs", "tokens", "projects", "secrets")
+        for path in ("agents", "agents/{agent}/build", "builds", "uploads", "runs", "tokens", "projects", "secrets")
     }
 
 

@@ -34,6 +34,14 @@ async def test_the_root_shows_the_way(nobody):
     assert (await nobody("POST", "/")).status == 405
 
 
+async def test_editors_get_the_schema_of_skep_yaml(nobody):
+    """Without a token: it is the one of the documentation. There is no other."""
+    answer = await nobody("GET", "schemas/skep-yaml.json")
+    assert answer.headers["Content-Type"] == "application/schema+json"
+    assert answer.json["properties"]["kind"]["enum"] == ["job"]
+    assert (await nobody("GET", "schemas/other.json")).json["code"] == "schema_not_found"
+
+
 async def test_readiness_follows_the_database(services, calling, driver, tmp_path):
     """When the database is away the server lives, and is not ready; strangers learn no more than that."""
     away = [UnavailableError("The database at 192.0.2.1 is away.")]

@@ -1,7 +1,8 @@
 """What the API stands on."""
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 from fastapi import Request
 
@@ -13,6 +14,7 @@ from skep.product.agents.service import AgentService
 from skep.product.agents.webhooks import WebhookService
 from skep.product.images.catalogue import Catalogue
 from skep.product.images.keyring import Keyring
+from skep.product.images.runtimes import RuntimeList
 from skep.product.images.service import ImageService
 from skep.product.runs.answering import AnswerService
 from skep.product.runs.service import RunService
@@ -37,6 +39,7 @@ class Services:
     keyring: Keyring
     images: ImageService
     catalogue: Catalogue
+    runtimes: RuntimeList
     runs: RunService
     questions: AnswerService
     doctor: Doctor
@@ -44,6 +47,8 @@ class Services:
     sealer: Sealer
     #: Counts that /metrics shows, for example {"skep_work_items": {"queued": 3}}.
     figures: Callable[[], Awaitable[Figures]] | None = None
+    #: JSON Schemas of files that users write, by the names under which they are handed out.
+    schemas: Mapping[str, Mapping[str, Any]] = field(default_factory=dict[str, Mapping[str, Any]])
 
 
 def services_of(request: Request) -> Services:

@@ -1,6 +1,7 @@
 """What is asked at the root: health, figures, documentation."""
 
 import asyncio
+import json
 from collections.abc import Mapping
 
 from fastapi import APIRouter, Request, Response
@@ -11,7 +12,7 @@ from skep.edge.api.openapi import page, root_page
 from skep.edge.api.requests import CheckedRoute
 from skep.edge.api.routing import PREFIX, Uses
 from skep.edge.wire.system import Health, Ready, Root
-from skep.kernel.errors import SkepError
+from skep.kernel.errors import NotFoundError, SkepError
 from skep.product.access.service import require_everywhere
 from skep.product.sandboxes.doctor import Level
 
@@ -79,6 +80,15 @@ async def openapi(request: Request) -> dict[str, object]:
     """Describe the API (OpenAPI 3.1)."""
     described: dict[str, object] = request.app.openapi()
     return described
+
+
+@router.get(f"{PREFIX}/schemas/{{name}}")
+async def schema(uses: Uses, name: str) -> Response:
+    """Hand out the JSON Schema of a file that users write, for editors: `skep-yaml.json`."""
+    found = uses.schemas.get(name)
+    if found is None:
+        raise NotFoundError("There is no such schema.", code="schema_not_found", hint="There is skep-yaml.json.")
+    return Response(json.dumps(found), media_type="application/schema+json")
 
 
 @router.get("/docs")

@@ -50,7 +50,7 @@ KEYS: Mapping[str, Key] = {
     ),
     "framework": Key(
         read=readers.framework,
-        words="Which framework it is, where several would fit: a name of [frameworks.md](frameworks.md).",
+        words="Which framework it is, where several would fit: a name of docs/frameworks.md.",
         schema={"type": "string"},
     ),
     "kind": Key(
@@ -158,9 +158,3 @@ def json_schema() -> dict[str, Any]:
         "properties": {name: {"description": key.words, **key.schema} for name, key in KEYS.items()},
         "additionalProperties": False,
     }
-
-
-def table() -> str:
-    """Return the keys as a table in Markdown."""
-    rows = [f"| `{name}` | {key.words} |" for name, key in KEYS.items()]
-    return "\n".join(["| key | what it is |", "| --- | --- |", *rows])
