@@ -1,11 +1,15 @@
-"""What looks after the disk that builds take."""
+"""What shows and looks after what builds make: images, layers, runtimes."""
+
+from importlib import metadata
 
 from skep.assembly.base import Base
 from skep.kernel.settings import MIB, Settings
+from skep.library.runtimes import machine
 from skep.product.access.service import AccessService
 from skep.product.images.care import ImageCare
 from skep.product.images.catalogue import Catalogue
 from skep.product.images.layers import Clearing, LayerRules
+from skep.product.images.runtimes import RuntimeList
 
 _DAY_MS = 86_400_000
 
@@ -28,4 +32,17 @@ def make_catalogue(base: Base, clearing: Clearing, access: AccessService) -> Cat
         node_id=base.node_id,
         keep_versions=base.settings.keep_versions,
         prune_packages=base.packages.prune,
+    )
+
+
+def make_runtime_list(base: Base) -> RuntimeList:
+    """Return what shows the runtimes; asks the machine's own Python for its version."""
+    return RuntimeList(
+        base.db,
+        base.stores.images,
+        base.driver,
+        base.runtimes,
+        node_id=base.node_id,
+        machine_python=machine.python_version(),
+        uv_version=metadata.version("uv"),
     )

@@ -14,7 +14,7 @@ from skep.edge.dialects.spoken import routes, worded
 from skep.kernel.settings import Settings
 from skep.product.access.model import IMPLIES, Scope
 from skep.product.images.model import Failure
-from skep.product.runs.model import RunId, RunStatus
+from skep.product.runs.model import Question, QuestionId, RunId, RunStatus
 from skep.testing.wait import until
 
 OPERATIONS = operations(routes())
@@ -440,6 +440,42 @@ async def test_the_inbox_holds_what_is_over_and_what_waits(admin, agent, worker)
     for one in items:
         assert (one["type"], one["agentName"], one["content"]) == ("JOB_RUN", "crew", one["text"])
     assert (await admin("GET", "/api/inbox/bob")).json == []
+
+
+@pytest.fixture
+async def question(admin, agent, db, stores, worker, clock):
+    """What a run of ann's agent asks."""
+    run = RunId((await admin("POST", f"/api/agent/{agent}/run/start", json={"inputs": {}})).json["runId"])
+    await worker.end(run, RunStatus.WAITING)
+    asked = Question(
+        id=QuestionId("qst_" + "0" * 26),
+        run_id=run,
+        project_id=(await admin("GET", f"runs/{run}")).json["project_id"],
+        key="k",
+        text="Go on?",
+        choices=("yes", "no"),
+        asked_ms=clock.now_ms(),
+        expires_ms=clock.now_ms() + 3_600_000,
+    )
+    await db.write(lambda tx: stores.questions.insert(tx, asked))
+    return asked
+
+
+async def test_what_waits_for_feedback_is_answered(admin, agent, question):
+    """The run and the inbox say what it asks; an answer that does not fit is refused, one that fits is taken once."""
+    path = f"/api/agent/{agent}/run/{question.run_id}"
+    waiting = (await admin("GET", f"{path}/status")).json
+    assert waiting["status"] == "WAITING_FOR_FEEDBACK"
+    assert waiting["question"] == {"id": question.id, "text": "Go on?", "choices": ["yes", "no"]}
+    (item,) = (await admin("GET", "/api/inbox/ann")).json
+    assert (item["status"], item["text"], item["id"]) == ("WAITING_FOR_FEEDBACK", "Go on?", question.run_id)
+
+    assert is_fault(await admin("POST", f"{path}/answer", json={"answer": "perhaps"}), 422)
+    answered = await admin("POST", f"{path}/answer", json={"answer": "yes", "question": question.id})
+    assert (answered.status, answered.json["status"], answered.json["question"]) == (200, "RUNNING", None)
+    assert is_fault(await admin("POST", f"{path}/answer", json={"answer": "no"}), 409)
+    other = (await admin("PUT", "/api/agent/create", json=crew(name="Other"))).json["agentId"]
+    assert is_fault(await admin("POST", f"/api/agent/{other}/run/{question.run_id}/answer", json={"answer": 1}), 404)
 
 
 # ---- the rest

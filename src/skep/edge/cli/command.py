@@ -17,6 +17,7 @@ from skep.edge.cli import (
     inbox,
     repositories,
     runs,
+    runtimes,
     screen,
     secrets,
     system,
@@ -75,6 +76,7 @@ app.add_typer(repositories.hosts, rich_help_panel="Access")
 app.add_typer(repositories.webhook, rich_help_panel="Agents and runs")
 app.command(rich_help_panel="Access")(system.audit)
 app.add_typer(images.images, rich_help_panel="Installation")
+app.command(rich_help_panel="Installation")(runtimes.runtimes)
 app.command(rich_help_panel="Installation")(system.doctor)
 app.command(rich_help_panel="Installation")(system.version)
 

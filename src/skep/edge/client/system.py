@@ -2,6 +2,7 @@
 
 from skep.edge.client.nouns import Noun
 from skep.edge.client.transport import PREFIX
+from skep.edge.wire.runtimes import RuntimeView
 from skep.edge.wire.system import DoctorReport, Ready, VersionInfo
 
 
@@ -23,3 +24,7 @@ class System(Noun):
     async def repair(self) -> DoctorReport:
         """Mend what can be mended, and return what is left."""
         return await self._transport.call(DoctorReport, "POST", f"{PREFIX}/doctor/repair")
+
+    async def runtimes(self) -> list[RuntimeView]:
+        """Return what can run agents there."""
+        return (await self._page(RuntimeView, "/runtimes")).items

@@ -1,6 +1,19 @@
 """The routes, a file per noun."""
 
-from skep.edge.api.routes import agents, builds, hooks, hosts, images, output, projects, runs, secrets, system, tokens
+from skep.edge.api.routes import (
+    agents,
+    builds,
+    hooks,
+    hosts,
+    images,
+    output,
+    projects,
+    runs,
+    runtimes,
+    secrets,
+    system,
+    tokens,
+)
 
 #: All routers, in the order of the documentation.
 ROUTERS = (
@@ -15,5 +28,6 @@ ROUTERS = (
     secrets.router,
     hosts.router,
     system.router,
+    runtimes.router,
     hooks.public,
 )

@@ -17,7 +17,7 @@ from skep.product.access.model import Principal
 from skep.product.agents import owned
 from skep.product.agents.model import AgentView
 from skep.product.images.model import GitSource
-from skep.product.runs.model import Run, RunId
+from skep.product.runs.model import QuestionId, Run, RunId
 
 router = APIRouter(prefix="/api", tags=["launchpad"], route_class=CheckedRoute)
 
@@ -106,16 +106,28 @@ async def get_run_output(caller: Reader, uses: Uses, agent: str, run: str) -> sh
     return await _state(uses, caller, agent, run)
 
 
+@router.post("/agent/{agent}/run/{run}/answer")
+async def answer_run(caller: Invoker, uses: Uses, agent: str, run: str, body: shapes.AnswerRun) -> shapes.RunState:
+    """Answer what a run asks; the same answer again changes nothing."""
+    found = await _found(uses, caller, agent, run)
+    question = None if body.question is None else QuestionId(body.question)
+    await uses.questions.answer(caller, found.id, body.answer, question)
+    return await _state(uses, caller, agent, run)
+
+
 @router.get("/inbox/{user}")
 async def get_inbox(caller: Reader, uses: Uses, user: User) -> list[shapes.InboxItem]:
     """List the newest runs of the user's agents that are over, or wait for a person."""
     found = await uses.runs.all(caller, PageQuery(limit=_NEWEST, status=words.INBOX), owner=user)
-    return [words.inbox_item(run) for run in found.items]
+    asked = await uses.questions.open(caller, found.items)
+    return [words.inbox_item(run, asked.get(run.id)) for run in found.items]
 
 
 async def _state(uses: Services, caller: Principal, agent: str, run: str) -> shapes.RunState:
     found = await _found(uses, caller, agent, run)
-    return words.run(found, await uses.runs.output(caller, found.id))
+    printed = await uses.runs.output(caller, found.id)
+    asked = await uses.questions.open(caller, [found])
+    return words.run(found, printed, asked.get(found.id))
 
 
 async def _found(uses: Services, caller: Principal, agent: str, run: str) -> Run:

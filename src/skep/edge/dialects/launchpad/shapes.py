@@ -65,6 +65,15 @@ class StartRun(_Sent):
     inputs: Annotated[JsonObject, Field(max_length=1000)]
 
 
+class AnswerRun(_Sent):
+    """`POST /api/agent/{agent}/run/{run}/answer`."""
+
+    #: Any JSON that the question takes.
+    answer: Any
+    #: Which question is meant; left out means the only open one.
+    question: Annotated[str, StringConstraints(max_length=128, pattern=texts.ID_OR_NAME.pattern)] | None = None
+
+
 class Fault(Answer):
     """What every error looks like."""
 
@@ -111,6 +120,15 @@ class Output(_Said):
     stderr: str
 
 
+class Question(_Said):
+    """What a run asks a person; untrusted text."""
+
+    id: str
+    text: str
+    #: Answers to choose from; empty means any.
+    choices: list[str]
+
+
 class RunState(Output):
     """A run: its status and its output in one."""
 
@@ -124,6 +142,8 @@ class RunState(Output):
     result: Any = None
     #: Why it failed, null if it did not.
     error: str | None = None
+    #: What it asks while it is WAITING_FOR_FEEDBACK.
+    question: Question | None = None
     inputs: dict[str, Any]
     created_at: Time
     updated_at: Time

@@ -10,7 +10,7 @@ from skep.edge.dialects.launchpad.shapes import ImageWord, RunWord
 from skep.kernel.clock import from_ms
 from skep.product.agents.model import AgentConfig, AgentStatus, AgentView, NewAgent
 from skep.product.images.model import Build, BuildStatus, Failure, GitSource
-from skep.product.runs.model import Run, RunOutput, RunStatus
+from skep.product.runs.model import Question, Run, RunOutput, RunStatus
 
 _RUN: Mapping[RunStatus, RunWord] = {
     RunStatus.QUEUED: "PENDING",
@@ -121,8 +121,8 @@ def started(run: Run) -> shapes.Started:
     return shapes.Started(run_id=run.id)
 
 
-def run(found: Run, printed: RunOutput) -> shapes.RunState:
-    """Say how a run goes, and what it printed."""
+def run(found: Run, printed: RunOutput, asked: Question | None = None) -> shapes.RunState:
+    """Say how a run goes, what it printed, and what it has *asked*."""
     return shapes.RunState(
         status=_RUN[found.status],
         run_id=found.id,
@@ -133,15 +133,16 @@ def run(found: Run, printed: RunOutput) -> shapes.RunState:
         exit_code=found.exit_code,
         result=writable(found.result),
         error=_why(found.failure) or _without_failure(found),
+        question=asked and shapes.Question(id=asked.id, text=asked.text, choices=list(asked.choices)),
         inputs=dict(found.inputs),
         created_at=from_ms(found.created_ms),
         updated_at=from_ms(_changed_ms(found)),
     )
 
 
-def inbox_item(found: Run, asked: str = "") -> shapes.InboxItem:
+def inbox_item(found: Run, asked: Question | None = None) -> shapes.InboxItem:
     """Say what became of a run, or what it has *asked*."""
-    text = (asked or _why(found.failure) or _without_failure(found) or _told(found))[:_LONGEST]
+    text = ((asked and asked.text) or _why(found.failure) or _without_failure(found) or _told(found))[:_LONGEST]
     return shapes.InboxItem(
         id=found.id,
         status=_RUN[found.status],
