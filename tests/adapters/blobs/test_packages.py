@@ -31,9 +31,9 @@ def cache(folder, clock, limit: int = 1000, keep_s: float = DAY_S) -> FolderPack
 
 async def put(packages: FolderPackages, data: bytes, algorithm: str = "sha256") -> Digest:
     """Keep *data*."""
-    draft = await packages.draft(digest(data, algorithm))
+    draft = await packages.draft()
     await draft.write(data)
-    await draft.keep()
+    await draft.keep(digest(data, algorithm))
     draft.close()
     return digest(data, algorithm)
 
@@ -59,11 +59,11 @@ async def test_what_was_kept_is_found(tmp_path, clock, algorithm) -> None:
 async def test_a_draft_is_not_found_and_leaves_nothing(tmp_path, clock) -> None:
     """It can be read while it grows; let go of, or left behind by a crash, it is gone."""
     packages = cache(tmp_path, clock)
-    draft = await packages.draft(digest(b"ab"))
+    draft = await packages.draft()
     await draft.write(b"a")
     assert await draft.read(0, 10) == b"a"
     assert await read(packages, digest(b"ab")) is None
-    await packages.draft(digest(b"cd"))
+    await packages.draft()
     draft.close()
     draft.close()
     await draft.write(b"b")
@@ -121,3 +121,21 @@ async def test_only_a_digest_becomes_a_path(tmp_path, clock, text) -> None:
         await cache(tmp_path, clock).find(Digest("sha256", text))
     with pytest.raises(InvalidError):
         await cache(tmp_path, clock).find(Digest("..", "a" * 64))
+
+
+async def test_notes_are_believed_for_a_day(tmp_path, clock) -> None:
+    """And one that a crash tore says nothing."""
+    packages = cache(tmp_path, clock, keep_s=2 * DAY_S)
+    await packages.note("https://r/x.tgz", digest(b"x"))
+    assert await cache(tmp_path, clock).noted("https://r/x.tgz") == digest(b"x")
+    assert await packages.noted("https://r/y.tgz") is None
+    clock.advance(DAY_S + 1)
+    assert await packages.noted("https://r/x.tgz") is None
+    await packages.note("https://r/x.tgz", digest(b"y"))
+    note, now = next((tmp_path / "packages/notes").glob("*/*")), clock.now().timestamp()
+    note.write_text("sha256 ")
+    os.utime(note, (now, now))
+    assert await packages.noted("https://r/x.tgz") is None
+    clock.advance(3 * DAY_S)
+    await packages.prune()
+    assert files(tmp_path) == []

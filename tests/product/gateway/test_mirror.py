@@ -215,7 +215,7 @@ async def test_a_password_that_is_wrong_is_said_without_it(index, tmp_path) -> N
     index.want("me", "another")
     async with opened(tmp_path, with_login(index), allowing(index.host)) as door:
         page = await door.get("/pypi/simple/alpha/")
-    assert (page.status, page.phrase) == (401, f"the index {index.host} refused access (401)")
+    assert (page.status, page.phrase) == (424, f"the index {index.host} refused access (401)")
     assert b"operator's settings" in page.body
     assert b"pa" not in page.body.replace(b"package", b"").replace(b"password", b"")
     assert len(index.requests) == 1
@@ -244,7 +244,7 @@ async def test_redirects_are_judged_and_counted(index, tmp_path) -> None:
             circle = await door.get("/pypi/simple/big/")
             odd = await door.get("/pypi/simple/odd/")
             assert door.records[0].refusal is Refusal.UNLISTED
-    assert (refused.status, other.requests) == (403, [])
+    assert (refused.status, other.requests) == (424, [])
     assert b"Ask the operator." in refused.body
     assert (circle.status, index.count("/simple/big/")) == (502, 6)
     assert (odd.status, odd.phrase) == (502, f"{index.host} redirects to what cannot be fetched")
@@ -256,12 +256,12 @@ async def test_addresses_are_judged(index, tmp_path) -> None:
     for host in (index.host, f"localhost:{index.port}"):
         async with opened(tmp_path, Indexes(python=(f"http://{host}/simple",)), listed) as door:
             page = await door.get("/pypi/simple/alpha/")
-            assert page.status == 403
+            assert page.status == 424
             assert "loopback address" in page.phrase
             assert door.records[0].refusal is Refusal.ADDRESS
             for odd in ("0x7f.1", "2130706433", "127.1", "%31%32%37.0.0.1", "[::ffff:127.0.0.1]"):
                 path = f"/pypi/files/-/http/{odd}:{index.port}/files/{ALPHA.filename}"
-                assert (await door.get(path)).status in (403, 404)
+                assert (await door.get(path)).status in (424, 404)
     assert index.requests == []
 
 

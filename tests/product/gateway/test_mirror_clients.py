@@ -99,6 +99,17 @@ async def test_uv_says_that_the_index_is_down(index, tmp_path) -> None:
     assert f"{index.host} was tried 4 times in vain" in ran.text
 
 
+async def test_uv_says_that_the_index_refused_access(index, tmp_path) -> None:
+    """Which one, in the door's words, not as if the user had given a wrong password."""
+    index.want("me", "pa55word")
+    async with opened(tmp_path, indexes(index), allowing(index.host)) as door:
+        await door.uv(tmp_path, "venv", "--quiet", "--python", sys.executable, "v")
+        ran = await door.uv(tmp_path, "pip", "install", "--python", "v/bin/python", "alpha")
+    assert ran.code != 0
+    assert f"the index {index.host} refused access (401)" in ran.text
+    assert index.requests == ["/simple/alpha/"]
+
+
 async def test_uv_does_not_install_a_tampered_file(index, tmp_path) -> None:
     """The door cuts it off; nothing of it is installed."""
     path = "/files/beta-2.1-py3-none-any.whl"
@@ -174,6 +185,10 @@ async def test_npm_follows_a_lock_of_another_registry(index, tmp_path, registry)
         ran = await door.npm(tmp_path, "ci", "--replace-registry-host=always")
         assert ran.code == 0, ran.text
         assert all(record.host in ("", "127.0.0.1") for record in door.records)
+        for folder in ("node_modules", "npm-cache"):
+            shutil.rmtree(tmp_path / folder)
+        ran = await door.npm(tmp_path, "ci", "--replace-registry-host=always")
+        assert ran.code == 0, ran.text
         assert index.requests == ["/npm/@corp/tool/-/tool-2.0.1.tgz"]
 
 

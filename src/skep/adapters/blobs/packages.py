@@ -5,11 +5,13 @@ readers check it again, so a torn one is found before the last of it is handed o
 """
 
 import asyncio
+import hashlib
 import os
 import re
 import secrets
 import threading
 from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -21,7 +23,9 @@ from skep.product.gateway.model import Digest
 _CHUNK = 1 << 18
 _HEX = re.compile(r"[0-9a-f]{64,128}")
 _ALGORITHMS = frozenset({"sha256", "sha512"})
-_DRAFTS = "drafts"
+_DRAFTS, _NOTES = "drafts", "notes"
+#: A registry never gives another file the same address; one that did is believed again after a day.
+_NOTED_S = 86_400.0
 #: So much is left when the limit was passed: not each new file is to look through them all.
 _AFTER = 0.9
 
@@ -48,13 +52,29 @@ class FolderPackages:
         with disk_errors():
             return await asyncio.to_thread(_open, place, now)
 
-    async def draft(self, digest: Digest) -> "DraftPackage":
+    async def draft(self) -> "DraftPackage":
         """Begin a file."""
-        place, part = self._place(digest), self._drafts / secrets.token_hex(16)
+        part = self._drafts / secrets.token_hex(16)
         with disk_errors():
             flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
             descriptor = await asyncio.to_thread(os.open, part, flags, 0o600)
-        return DraftPackage(descriptor, part, place, self._added)
+        return DraftPackage(descriptor, part, self._place, self._added)
+
+    async def note(self, url: str, digest: Digest) -> None:
+        """Remember for a day what the file at *url* was found to be."""
+        note, now = self._note(url), self._clock.now().timestamp()
+        with disk_errors():
+            await asyncio.to_thread(_write_note, note, self._drafts / secrets.token_hex(16), digest, now)
+
+    async def noted(self, url: str) -> Digest | None:
+        """Return what was noted of *url* within a day."""
+        since = self._clock.now().timestamp() - _NOTED_S
+        with disk_errors():
+            return await asyncio.to_thread(_read_note, self._note(url), since)
+
+    def _note(self, url: str) -> Path:
+        name = hashlib.sha256(url.encode()).hexdigest()
+        return self._root / _NOTES / name[:2] / name
 
     async def forget(self, digest: Digest) -> None:
         """Remove a file; an absent one is no error."""
@@ -106,7 +126,13 @@ class CachedPackage:
 class DraftPackage:
     """A file that is being written, under a name that nobody looks for."""
 
-    def __init__(self, descriptor: int, part: Path, place: Path, added: Callable[[int], Awaitable[None]]) -> None:
+    def __init__(
+        self,
+        descriptor: int,
+        part: Path,
+        place: Callable[[Digest], Path],
+        added: Callable[[int], Awaitable[None]],
+    ) -> None:
         self._descriptor: int | None = descriptor
         self._part = part
         self._place = place
@@ -124,10 +150,11 @@ class DraftPackage:
         with disk_errors():
             return await asyncio.to_thread(self._read, offset, length)
 
-    async def keep(self) -> None:
+    async def keep(self, digest: Digest) -> None:
         """Have it found from now on."""
+        place = self._place(digest)
         with disk_errors():
-            size = await asyncio.to_thread(_keep, self._part, self._place)
+            size = await asyncio.to_thread(_keep, self._part, place)
         await self._added(size)
 
     def close(self) -> None:
@@ -163,6 +190,24 @@ def _open(place: Path, now: float) -> CachedPackage | None:
     return CachedPackage(os.fdopen(descriptor, "rb"))
 
 
+def _write_note(note: Path, part: Path, digest: Digest, now: float) -> None:
+    note.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    part.write_text(f"{digest.algorithm} {digest.hex}")
+    os.utime(part, (now, now))
+    part.rename(note)
+
+
+def _read_note(note: Path, since: float) -> Digest | None:
+    try:
+        if note.stat().st_mtime < since:
+            return None
+        algorithm, _, text = note.read_text().partition(" ")
+    except FileNotFoundError:
+        return None
+    # A crash may have torn it: what is no digest says nothing.
+    return Digest(algorithm, text) if algorithm in _ALGORITHMS and _HEX.fullmatch(text) else None
+
+
 def _prune(root: Path, before: float, limit: int) -> tuple[int, int]:
     """Return the bytes that are left, and how many files went."""
     found: list[tuple[float, int, Path]] = []
@@ -173,6 +218,10 @@ def _prune(root: Path, before: float, limit: int) -> tuple[int, int]:
             except FileNotFoundError:
                 continue
             found.append((info.st_mtime, info.st_size, place))
+    for note in (root / _NOTES).glob("*/*"):
+        with suppress(FileNotFoundError):
+            if note.stat().st_mtime < before:
+                note.unlink()
     found.sort()
     total, gone = sum(size for _, size, _ in found), 0
     target = limit if total <= limit else int(limit * _AFTER)

@@ -9,6 +9,7 @@ import hashlib
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, suppress
+from dataclasses import replace
 from typing import Protocol
 
 import aiohttp
@@ -60,7 +61,7 @@ async def checked(chunks: AsyncIterator[bytes], digest: Digest) -> AsyncGenerato
 class _Download:
     """One file that is being fetched; its readers follow it."""
 
-    def __init__(self, draft: Draft) -> None:
+    def __init__(self, draft: Draft, digest: Digest) -> None:
         loop = asyncio.get_running_loop()
         #: The length, or None if the index does not say it; fails if the file cannot be had.
         self.begun: asyncio.Future[int | None] = loop.create_future()
@@ -68,6 +69,7 @@ class _Download:
         self.begun.add_done_callback(lambda done: done.cancelled() or done.exception())
         self.task: asyncio.Task[None] | None = None
         self._draft = draft
+        self._digest = digest
         #: What was fetched, and how much of it may be read.
         self._written = self._readable = 0
         self._over = False
@@ -107,7 +109,7 @@ class _Download:
         """End it: well, and then it is kept and can be read to its end, or for the reason of a *failure*."""
         try:
             if not failure:
-                await self._draft.keep()
+                await self._draft.keep(self._digest)
                 self._readable = self._written
         finally:
             self._over, self._failure = True, failure
@@ -172,7 +174,7 @@ class Downloads:
             return await self._passed_on(url, digest)
         download = self._going.get(digest)
         if download is None:
-            draft = await self._cache.draft(digest)
+            draft = await self._cache.draft()
             if (download := self._going.get(digest)) is None:
                 download = self._begin(draft, url, digest)
             else:
@@ -184,6 +186,38 @@ class Downloads:
             download.leave()
             raise
         return Answer(headers=_BINARY, body=download.read(), length=length)
+
+    async def unnamed(self, url: str) -> Answer:
+        """Return the file at *url*, whose digest nobody says; it is kept by what it turns out to be.
+
+        For addresses that are the registry's own alone: what is noted of them comes from there.
+
+        Raises:
+            UpstreamError: it cannot be had.
+            SkepError: the data folder cannot be used.
+        """
+        noted = await self._cache.noted(url)
+        if noted is not None and (kept := await self._cache.find(noted)) is not None:
+            return Answer(headers=_BINARY, body=self._kept(kept.chunks(), noted), length=kept.size)
+        given = await self._passed_on(url, None)
+        if given.length is None or given.length > self._cache.limit_bytes or isinstance(given.body, bytes):
+            return given
+        return replace(given, body=self._noting(url, given.body))
+
+    async def _noting(self, url: str, chunks: AsyncGenerator[bytes]) -> AsyncGenerator[bytes]:
+        running = hashlib.sha512()
+        async with aclosing(chunks):
+            draft = await self._cache.draft()
+            try:
+                async for chunk in chunks:
+                    running.update(chunk)
+                    await draft.write(chunk)
+                    yield chunk
+                digest = Digest("sha512", running.hexdigest())
+                await draft.keep(digest)
+                await self._cache.note(url, digest)
+            finally:
+                draft.close()
 
     async def _kept(self, chunks: AsyncGenerator[bytes], digest: Digest) -> AsyncGenerator[bytes]:
         try:
@@ -213,7 +247,7 @@ class Downloads:
         return Answer(headers=_BINARY, body=body(), length=response.content_length)
 
     def _begin(self, draft: Draft, url: str, digest: Digest) -> _Download:
-        download = self._going[digest] = _Download(draft)
+        download = self._going[digest] = _Download(draft, digest)
         download.task = asyncio.create_task(self._fetched(download, url, digest))
         return download
 

@@ -23,6 +23,8 @@ from skep.product.gateway.upstream import Upstream, UpstreamError
 
 _HEX = {"sha256": re.compile(r"[0-9a-f]{64}"), "sha512": re.compile(r"[0-9a-f]{128}")}
 _METADATA = ".metadata"
+#: Of a file: only that it can be asked for. No ranges are offered, so nobody has to know its length.
+_HEAD = Answer(headers={"Content-Type": "application/octet-stream"})
 
 
 class Mirrors:
@@ -149,7 +151,8 @@ class _Npm:
         name, tarball = npm.wanted(path.removeprefix(self._registry.path.lstrip("/")))
         registry = self._scopes.get(name.partition("/")[0], self._registry)
         if tarball:
-            return await _given(asked, f"{registry.url}{name}/-/{quote(tarball)}", None, self._downloads)
+            url = f"{registry.url}{name}/-/{quote(tarball)}"
+            return _HEAD if asked.method == "HEAD" else await self._downloads.unnamed(url)
         short = npm.SHORT in asked.accept
         page = await self._pages.npm(f"{registry.url}{name.replace('/', '%2f')}", asked.door, short=short)
         return Answer(headers={"Content-Type": npm.SHORT if short else "application/json"}, body=page)
@@ -165,7 +168,4 @@ async def _file(asked: Asked, rest: str, algorithm: str, downloads: Downloads) -
 
 
 async def _given(asked: Asked, url: str, digest: Digest | None, downloads: Downloads) -> Answer:
-    if asked.method == "HEAD":
-        # Only that it can be asked for; no ranges are offered, so nobody has to know its length.
-        return Answer(headers={"Content-Type": "application/octet-stream"}, length=None)
-    return await downloads.file(url, digest)
+    return _HEAD if asked.method == "HEAD" else await downloads.file(url, digest)

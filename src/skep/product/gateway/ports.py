@@ -53,8 +53,8 @@ class Draft(Protocol):
         """Return at most *length* bytes that were written from *offset* on."""
         ...
 
-    async def keep(self) -> None:
-        """Have it found from now on; to be called by who knows that it is what its digest says."""
+    async def keep(self, digest: Digest) -> None:
+        """Have it found from now on; to be called by who knows that this is its digest."""
         ...
 
     def close(self) -> None:
@@ -86,8 +86,16 @@ class PackageCache(Protocol):
         """Open a file and note its use, or return None."""
         ...
 
-    async def draft(self, digest: Digest) -> Draft:
+    async def draft(self) -> Draft:
         """Begin a file."""
+        ...
+
+    async def note(self, url: str, digest: Digest) -> None:
+        """Remember for a while what the file at *url* was found to be, by who fetched it."""
+        ...
+
+    async def noted(self, url: str) -> Digest | None:
+        """Return what was noted of *url*, unless it is too long ago."""
         ...
 
     async def forget(self, digest: Digest) -> None:

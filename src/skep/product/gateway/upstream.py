@@ -38,7 +38,11 @@ _CONNECTIONS = 32
 
 
 class UpstreamError(Exception):
-    """An index did not give what was asked for; it becomes the door's answer."""
+    """An index did not give what was asked for; it becomes the door's answer.
+
+    What is refused is 424, not 401 or 403: at those uv and npm speak of the user's own credentials, and uv looks
+    for the package elsewhere. They print the words of a 424, and do not try again.
+    """
 
     def __init__(
         self, status: int, reason: str, place: Place, *, hint: str = "", refusal: Refusal | None = None
@@ -190,12 +194,12 @@ class Upstream:
         verdict = decide(self._policy, place.host, place.port)
         if not verdict.allowed:
             hint = self._policy.advice
-            raise UpstreamError(403, verdict.reason, place, hint=hint, refusal=Refusal.UNLISTED)
+            raise UpstreamError(424, verdict.reason, place, hint=hint, refusal=Refusal.UNLISTED)
         if _is_address(place.host):
             # aiohttp asks no resolver about these.
             verdict = decide_address(self._policy, place.host, place.port, place.host)
             if not verdict.allowed:
-                raise UpstreamError(403, verdict.reason, place, refusal=Refusal.ADDRESS)
+                raise UpstreamError(424, verdict.reason, place, refusal=Refusal.ADDRESS)
 
     def _login(self, place: Place, own: str) -> dict[str, str]:
         if own:
@@ -217,7 +221,7 @@ class Upstream:
             try:
                 response = await self._ask(place, headers, encoded=encoded)
             except _AddressRefusedError as error:
-                raise UpstreamError(403, str(error), place, refusal=Refusal.ADDRESS) from None
+                raise UpstreamError(424, str(error), place, refusal=Refusal.ADDRESS) from None
             except (aiohttp.ClientError, OSError, TimeoutError) as error:
                 said, about = _why(error), here
             else:
@@ -274,7 +278,7 @@ class Upstream:
         response.close()
         if status in (401, 403):
             hint = "The operator's settings of pip, uv, npm or ~/.netrc say user and password."
-            raise UpstreamError(status, f"the index {place.authority} refused access ({status})", place, hint=hint)
+            raise UpstreamError(424, f"the index {place.authority} refused access ({status})", place, hint=hint)
         if status in (404, 410):
             raise UpstreamError(404, f"the index {place.authority} has no such thing", place)
         raise UpstreamError(502, f"the index {place.authority} answered {status}", place)
