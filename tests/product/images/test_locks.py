@@ -370,6 +370,7 @@ def test_any_text_is_a_lock_or_refused_in_one_way(text: str):
             "dependencies_unresolvable",
         ),
         ("error: Couldn't parse requirement in `requirements.txt` at position 0", "dependencies_unresolvable"),
+        ("error: Failed to parse: pyproject.toml\n  cause: `project.version` is not set", "project_invalid"),
         ("error: Failed to parse `uv.lock`\n  cause: TOML parse error", "lock_invalid"),
     ],
 )

@@ -76,6 +76,12 @@ def failure(words: str, refusal: str = "") -> Failure:
             message=f"uv.lock cannot be used: {failures.quote(words)}",
             hint="Run `uv lock`, commit uv.lock, and deploy again.",
         )
+    if "Failed to parse: pyproject.toml" in words or "Failed to parse: `pyproject.toml`" in words:
+        return Failure(
+            code="project_invalid",
+            message=f"pyproject.toml is wrong: {failures.quote(words)}",
+            hint="Correct pyproject.toml, and deploy again.",
+        )
     return Failure(
         code="dependencies_unresolvable",
         message=f"It could not be found out which packages are needed: {failures.quote(words)}",

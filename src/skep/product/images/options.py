@@ -89,6 +89,9 @@ def _python_hosts(settings: Settings) -> tuple[Rule, ...]:
     """Return the hosts of the operator's mirror and list; without a mirror uv goes to its releases, by redirects."""
     named = (settings.python_mirror, settings.python_downloads)
     own = [_index_rule(url) for url in named if url and url.startswith(("http://", "https://"))]
+    if settings.python_downloads and not own:
+        # A list that is a file may lead to any host: the operator names it with those of packages.
+        own = [parse_rule(host, _HTTPS) for host in settings.index_hosts]
     public = () if settings.python_mirror else tuple(parse_rule(host, _HTTPS) for host in _PYTHON_RELEASES)
     return (*own, *public)
 
