@@ -50,7 +50,7 @@ def builds(
                 build.status,
                 build.error.message if build.error else None,
                 build.created_at,
-                build.step,
+                "explained" if build.explain and not build.step else build.step,
                 source_text(build.source),
                 build.commit[:12],
             )

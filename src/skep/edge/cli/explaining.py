@@ -40,7 +40,7 @@ def tell(build: BuildView, *, as_json: bool) -> None:
 def _show(found: RecognisedView, plan: ExplanationView | None) -> None:
     tables.table(("what", Column("found", folds=True)), [*_found(found), *(_packages(plan) if plan else ())])
     if plan is not None and plan.layers:
-        screen.say()
+        screen.console().print()
         tables.table(
             ("layer", Column("holds", folds=True), "whose", "is"),
             (
