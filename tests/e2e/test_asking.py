@@ -2,7 +2,10 @@
 
 import json
 import os
+import pty
 import signal
+import subprocess
+import sys
 import time
 from contextlib import contextmanager
 
@@ -281,6 +284,51 @@ def test_node_asks(user):
     ended = user.ended(run)
     assert ended["status"] == "succeeded", json.dumps(ended)
     assert ended["result"] == {"both": [[None, "ü"], "x"], "late": "question_expired", "inputs": {"n": 1}}
+
+
+def test_a_terminal_takes_the_answer(skep, user):
+    """`skep run` shows the question and its choices, says what does not fit, and goes on with what is typed."""
+    ours, theirs = pty.openpty()
+    argv = [sys.executable, "-m", "skep.edge.cli.main", "run", "asks", "-i", "do=twice"]
+    environment = {**os.environ, **skep.environment, "SKEP_URL": skep.url, "SKEP_TOKEN": skep.token}  # noqa: TID251
+    running = subprocess.Popen(argv, stdin=theirs, stdout=theirs, stderr=theirs, env=environment)
+    os.close(theirs)
+    shown = ""
+
+    def see(text):
+        nonlocal shown
+        while text not in shown:
+            shown += os.read(ours, 65536).decode()
+        shown = shown.partition(text)[2]
+
+    see("It asks: One?")
+    see("> ")
+    os.write(ours, b"first\n")
+    see("first first")
+    see("It asks: Two?")
+    see("> ")
+    os.write(ours, b"second\n")
+    see('result: ["first", "second"]')
+    see("succeeded")
+    assert running.wait(timeout=30) == 0
+    os.close(ours)
+
+
+def test_a_pipe_is_told_what_to_type(skep, user):
+    """Nobody can be asked there: the question is shown with the command that answers it; the run goes on waiting."""
+    argv = [sys.executable, "-m", "skep.edge.cli.main", "run", "asks", "-i", "do=once"]
+    environment = {**os.environ, **skep.environment, "SKEP_URL": skep.url, "SKEP_TOKEN": skep.token}  # noqa: TID251
+    with subprocess.Popen(
+        argv, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, env=environment, text=True
+    ) as running:
+        said = ""
+        while "skep answer" not in said:
+            said = running.stderr.readline()
+        run = said.split()[-2]
+        assert user.get(f"/runs/{run}")["status"] == "waiting"
+        answer(user, run, "yes")
+        assert 'result: {"answer": "yes"' in running.stderr.read()
+        assert running.wait(timeout=30) == 0
 
 
 def test_the_command_line(skep, user):
