@@ -24,6 +24,7 @@ _DELIVERY_HEADERS = (
 _PUSHES = frozenset({"push", "Push Hook", "Tag Push Hook", "repo:push", "repo:refs_changed"})
 _PINGS = frozenset({"ping", "diagnostics:ping"})
 _KINDS = {"refs/heads/": RefKind.BRANCH, "refs/tags/": RefKind.TAG}
+_WORDS = {kind.value: kind for kind in RefKind}
 _NO_COMMIT = {"", "0" * 40, "0" * 64}
 
 
@@ -108,8 +109,8 @@ def _bitbucket(told: Mapping[str, Any]) -> Sequence[RefChange]:
     for change in _objects(_object(told, "push"), "changes"):
         now, before = _object(change, "new"), _object(change, "old")
         kind, name = _text(now or before, "type"), _text(now or before, "name")
-        if kind in RefKind and name:
-            found.append(RefChange(kind=RefKind(kind), name=name, commit=_text(_object(now, "target"), "hash")))
+        if kind in _WORDS and name:
+            found.append(RefChange(kind=_WORDS[kind], name=name, commit=_text(_object(now, "target"), "hash")))
     return found
 
 
