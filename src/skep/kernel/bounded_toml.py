@@ -33,6 +33,6 @@ def loads(text: str, *, limit: int) -> dict[str, Any]:
     try:
         return tomllib.loads(text)
     except RecursionError as error:
-        raise TomlError("it is nested too deep") from error
-    except ValueError as error:
+        raise TomlError("it is nested too deeply") from error
+    except ValueError as error:  # also what is no TOML error: a number of thousands of digits
         raise TomlError(str(error)) from error

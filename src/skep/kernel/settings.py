@@ -127,7 +127,8 @@ class Settings(BaseSettings):
     )
     python_downloads: str | None = Field(
         default=None,
-        description="Path or address of a list of copies of Python (UV_PYTHON_DOWNLOADS_JSON_URL); unset means uv's.",
+        description="Path or address of a list of copies of Python (UV_PYTHON_DOWNLOADS_JSON_URL); unset means uv's. "
+        "Hosts that a list in a file leads to belong into `index_hosts`.",
     )
     egress_allow_private: CommaList = Field(
         default=(), description="host:port that may be reached although the address is private or loopback."

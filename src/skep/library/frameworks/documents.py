@@ -4,11 +4,12 @@ Whatever the text is, nothing but `InvalidError` comes out, and it costs little:
 """
 
 import json
-import tomllib
 from collections.abc import Mapping
 from typing import Any, cast
 
+from skep.kernel import bounded_toml
 from skep.kernel.errors import InvalidError
+from skep.product.images.inside import MAX_TEXT
 from skep.product.images.model import SourceListing
 
 Table = Mapping[str, Any]
@@ -34,10 +35,8 @@ def toml(listing: SourceListing, file: str, hint: str = PYPROJECT_HINT) -> Table
     if file not in listing.files:
         return {}
     try:
-        return tomllib.loads(text(listing, file, hint))
-    except RecursionError as error:
-        raise wrong(file, "it is nested too deeply", hint) from error
-    except ValueError as error:  # also what is no TOML error: a number of thousands of digits
+        return bounded_toml.loads(text(listing, file, hint), limit=MAX_TEXT)
+    except bounded_toml.TomlError as error:
         raise wrong(file, str(error)[:300], hint) from error
 
 
