@@ -19,7 +19,7 @@ from skep.kernel.database import Tx
 from skep.kernel.events import Hub
 from skep.kernel.ids import IdSource
 from skep.kernel.log import Redactor
-from skep.kernel.settings import Settings
+from skep.kernel.settings import Settings, operator_indexes
 from skep.library import runtimes
 from skep.product.blobs.sweep import Files
 from skep.product.gateway.mirror import Mirrors
@@ -83,6 +83,8 @@ async def make_base(settings: Settings, db: SqlDatabase, hub: Hub, redactor: Red
     packages = make_packages(settings, clock)
     mirrors = make_mirrors(settings, packages, clock)
     found = await asyncio.to_thread(runtimes.load, python_source(settings))
+    for secret in operator_indexes(settings).hidden:
+        redactor.add(secret)
     started = await nodes.start(machine.node_name(settings.state_dir), machine.boot_id(), give_up_leases)
     return Base(
         settings=settings,

@@ -64,6 +64,8 @@ NPM: Mapping[str, str] = {
     **_DIRECT,
     "PATH": f"{NODE_BIN}:{_PATH}",
     "npm_config_registry": NPM_SITE,
+    # A lock of the operator's own registry names its host, where a sandbox has no credentials.
+    "npm_config_replace_registry_host": "always",
     "npm_config_cache": f"{TMP}/npm-cache",
     "npm_config_update_notifier": "false",
     "npm_config_audit": "false",
