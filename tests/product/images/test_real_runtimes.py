@@ -88,6 +88,24 @@ async def test_node_with_packages_of_npm(make_rig, driver) -> None:
         assert await run_image(rig, other) == (0, "false\n")
 
 
+async def test_what_runs_code_lies_over_the_wheels(make_rig, driver) -> None:
+    """A source distribution and a folder of the source are the project's; wheels below are there for all, compiled."""
+    rig = make_rig(driver, build_timeout_s=300)
+    member = '[project]\nname="member"\nversion="1"\ndependencies=["six"]\n'
+    main = "import docopt, humanize, member, os, six; print(member.NAME, os.path.exists(humanize.__cached__))\n"
+    files = {
+        "requirements.txt": "humanize==4.9.0\ndocopt==0.6.2\n./libs/member\n",
+        "main.py": main,
+        "libs/member/pyproject.toml": member,
+        "libs/member/member/__init__.py": "NAME = 'mine'\n",
+    }
+    async with rig.life():
+        build = await rig.built(FilesSource(files=files))
+        assert build.failure is None, await rig.log_of(build)
+        assert (build.explanation.shared, build.explanation.private) == (2, ("docopt", "member"))
+        assert await run_image(rig, await rig.image_of(build)) == (0, "mine True\n")
+
+
 async def test_a_copy_of_python(make_rig, driver, tmp_path) -> None:
     """A project that the machine's Python is none for gets one from where the operator says, and its wheels with it."""
     folder = other_python(than="3.11")
@@ -108,7 +126,9 @@ async def test_a_copy_of_python(make_rig, driver, tmp_path) -> None:
         )
         rig.runtimes = runtimes.load(runtimes.Source(downloads=str(listed)))
         assert [one.version for one in rig.runtimes.pythons()] == [copy.version]
-        pyproject = f'[project]\nname="x"\nversion="1"\nrequires-python="=={copy.version}"\ndependencies=["markupsafe"]\n'
+        pyproject = (
+            f'[project]\nname="x"\nversion="1"\nrequires-python="=={copy.version}"\ndependencies=["markupsafe"]\n'
+        )
         main = "import sys, platform, markupsafe._speedups; print(platform.python_version(), sys.prefix)\n"
         async with rig.life():
             build = await rig.built(FilesSource(files={"pyproject.toml": pyproject, "main.py": main}))
