@@ -23,11 +23,12 @@ def acting(user, made):
     return "by-http"
 
 
-def test_the_five_paths_of_launchpad(user):
-    """Make, build, run, ask for status and output: what Launchpad's README promises, with a token."""
+def test_the_paths_of_launchpads_readme(user):
+    """List, register, build, run, ask for status and output: what Launchpad's README promises, with a token."""
     agent = user.post("/agents", {"name": "launched", "source": {"files": {"main.py": "print('launched')"}}})
     build = user.post(f"/agents/{agent['id']}/build")
     assert (agent["status"], build["status"]) == ("new", "queued")
+    assert agent["id"] in [one["id"] for one in user.get("/agents")["items"]]
 
     run = user.post("/runs", {"agent_id": agent["id"], "inputs": {}})
     assert run["run_id"] == run["id"]

@@ -51,8 +51,8 @@ class Worker:
 class Builds:
     """Moves builds by hand."""
 
-    def __init__(self, db, stores, logs, agents):
-        self.db, self.stores, self.logs, self.agents = db, stores, logs, agents
+    def __init__(self, db, stores, logs, hub, agents):
+        self.db, self.stores, self.logs, self.hub, self.agents = db, stores, logs, hub, agents
 
     async def go_on(self, build_id, step):
         """Have a build be at *step*."""
@@ -103,12 +103,12 @@ class Builds:
 
     async def _change(self, build_id, change):
         def work(tx):
-            changed = change(tx, self.stores.images.build(tx, build_id))
-            self.stores.images.save_build(tx, changed)
-            return changed
+            self.stores.images.save_build(tx, change(tx, self.stores.images.build(tx, build_id)))
 
-        return await self.db.write(work)
+        await self.db.write(work)
+        self.hub.notify(f"build:{build_id}")
 
     async def _end(self, build_id, end):
-        ended = await self._change(build_id, end)
-        await self.logs.close(ended.log_id)
+        build = await self.db.read(lambda tx: self.stores.images.build(tx, build_id))
+        await self.logs.close(build.log_id)
+        await self._change(build_id, end)

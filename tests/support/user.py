@@ -45,11 +45,13 @@ class User:
     url: str
     token: str
     headers: Mapping[str, str] = field(default_factory=dict[str, str])
+    #: What all paths lie below.
+    below: str = "/api/v1"
 
     def ask(self, method: str, path: str, body: Any = None, **headers: str) -> Answer:
-        """Send one request to a path below /api/v1; a header's name is written with `_`."""
+        """Send one request to a path; a header's name is written with `_`."""
         data = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
-        request = urllib.request.Request(self.url + "/api/v1" + path, data=data, method=method)
+        request = urllib.request.Request(self.url + self.below + path, data=data, method=method)
         sent = {**self.headers, **{name.replace("_", "-"): value for name, value in headers.items()}}
         if self.token:
             sent.setdefault("Authorization", f"Bearer {self.token}")

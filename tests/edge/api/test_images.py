@@ -15,9 +15,9 @@ FILES = {"files": {"main.py": "print('bees')"}}
 
 
 @pytest.fixture
-def builds(db, stores, logs, services):
+def builds(db, stores, logs, hub, services):
     """Moves builds by hand."""
-    return Builds(db, stores, logs, services.agents)
+    return Builds(db, stores, logs, hub, services.agents)
 
 
 @pytest.fixture

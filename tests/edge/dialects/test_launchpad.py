@@ -28,9 +28,9 @@ def crew(user="ann", name="My crew", url=URL, **envs):
 
 
 @pytest.fixture
-def builds(db, stores, logs, services):
+def builds(db, stores, logs, hub, services):
     """Moves builds by hand."""
-    return Builds(db, stores, logs, services.agents)
+    return Builds(db, stores, logs, hub, services.agents)
 
 
 @pytest.fixture

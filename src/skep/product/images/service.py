@@ -232,6 +232,16 @@ class ImageService:
         async for frame in self._logs.follow(build.log_id, offset):
             yield frame
 
+    async def ended(self, principal: Principal, build_id: BuildId) -> Build:
+        """Wait until a build is over, and return it; its log is closed a moment before."""
+        with self._hub.subscribe(f"build:{build_id}") as woken:
+            while True:
+                woken.clear()
+                build = await self.build(principal, build_id)
+                if machine.is_over(build):
+                    return build
+                await woken.wait()
+
     def _find(self, tx: Tx, principal: Principal, build_id: BuildId) -> Build:
         build = self._store.build(tx, build_id)
         if build is None or build.project_id != principal.project_id:

@@ -17,23 +17,17 @@ async def until_built(
     request: Request, uses: Services, streams: Streams, caller: Principal, build: BuildId, held_s: float = HELD_S
 ) -> None:
     """Wait for the end of a build; a caller who hangs up, and a server that ends, are not waited for."""
-    log = asyncio.ensure_future(_read_through(uses, caller, build))
-    waiting = (log, asyncio.ensure_future(_hung_up(request)), asyncio.ensure_future(streams.ending()))
+    ended = asyncio.ensure_future(uses.images.ended(caller, build))
+    waiting = (ended, asyncio.ensure_future(_hung_up(request)), asyncio.ensure_future(streams.ending()))
     try:
         await asyncio.wait(waiting, timeout=held_s, return_when=asyncio.FIRST_COMPLETED)
-        if log.done():
-            log.result()
+        if ended.done():
+            ended.result()
     finally:
         for task in waiting:
             task.cancel()
             with suppress(asyncio.CancelledError, Exception):
                 await task
-
-
-async def _read_through(uses: Services, caller: Principal, build: BuildId) -> None:
-    """Follow a build's log, which ends with the build."""
-    async for _ in uses.images.follow_log(caller, build):
-        pass
 
 
 async def _hung_up(request: Request) -> None:
