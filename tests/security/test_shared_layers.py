@@ -112,13 +112,13 @@ def lock_of_npm(index, files):
     packages = {
         f"node_modules/{file.project}": {
             "version": "1.0.0",
-            "resolved": f"http://{index.host}/npm/files/{file.filename}",
+            "resolved": index.tarball_url(file),
             "hasInstallScript": True,
         }
         for file in files
     }
     names = {file.project: "1.0.0" for file in files}
-    root = {"name": "app", "version": "1.0.0", "dependencies": names}
+    root = {"name": "app", "version": "1.0.0", "scripts": {"start": "python3 obey.py"}, "dependencies": names}
     lock = {**root, "lockfileVersion": 3, "requires": True, "packages": {"": root, **packages}}
     return {"package.json": json.dumps(root), "package-lock.json": json.dumps(lock)}
 
@@ -140,7 +140,7 @@ def sources(index, attack):
             "backend.py": backend,
             "setup.py": f"{attack}\nLOOT = attack('backend')\n",
         },
-        "npm": {"main.py": OBEDIENT, **lock_of_npm(index, [VICTIM_NPM, evil_npm])},
+        "npm": {"obey.py": OBEDIENT, **lock_of_npm(index, [VICTIM_NPM, evil_npm])},
     }
 
 
@@ -153,10 +153,8 @@ def bystanders():
 @pytest.fixture(scope="module")
 def before(neighbour, bystanders, index, skep):
     """What the neighbour has before the attack: its builds, and all layers on disk."""
-    bystanders["npm"] = {"main.py": OBEDIENT, **lock_of_npm(index, [VICTIM_NPM])}
-    builds = {
-        name: neighbour.build({"files": files}, command=["python3", "main.py"]) for name, files in bystanders.items()
-    }
+    bystanders["npm"] = {"obey.py": OBEDIENT, **lock_of_npm(index, [VICTIM_NPM])}
+    builds = {name: neighbour.build({"files": files}) for name, files in bystanders.items()}
     assert {name: build["status"] for name, build in builds.items()} == dict.fromkeys(bystanders, "succeeded"), builds
     return builds, trees(skep.settings.keeper_dir)
 
@@ -166,7 +164,7 @@ def attacked(attacker, sources, before):
     """The hostile builds, when they are over, and what each of them found."""
     found = {}
     for name, files in sources.items():
-        build = attacker.build({"files": files}, command=["python3", "main.py"])
+        build = attacker.build({"files": files})
         assert build["status"] == "succeeded", (name, build["error"])
         look = "print(open('/app/node_modules/evil-npm/loot.json').read())" if name == "npm" else LOOK
         found[name] = json.loads(attacker.says(look, agent=build["agent_id"]))
@@ -268,7 +266,7 @@ def test_what_is_made_anew_is_byte_identical(attacked, before, attacker, neighbo
     prune(attacker)
     left = set(trees(skep.settings.keeper_dir))
     for name, files in bystanders.items():
-        build = neighbour.build({"files": files}, command=["python3", "main.py"])
+        build = neighbour.build({"files": files})
         assert build["status"] == "succeeded", (name, build["error"])
     after = trees(skep.settings.keeper_dir)
 
@@ -301,10 +299,7 @@ def test_a_hostile_wheel_harms_only_who_asks_for_it(kind, attacker, neighbour, b
     index.projects["evilwheel"] = [evil]
     known = trees(skep.settings.keeper_dir)
 
-    build = attacker.build(
-        {"files": {"main.py": OBEDIENT, "requirements.txt": "victim==1.0\nevilwheel==1.0\n"}},
-        command=["python3", "main.py"],
-    )
+    build = attacker.build({"files": {"main.py": OBEDIENT, "requirements.txt": "victim==1.0\nevilwheel==1.0\n"}})
 
     after = trees(skep.settings.keeper_dir)
     assert {layer: after.get(layer) for layer in known} == known
@@ -319,6 +314,6 @@ def test_a_hostile_wheel_harms_only_who_asks_for_it(kind, attacker, neighbour, b
         assert len(new) == 2
     else:
         assert "evilwheel" in build["error"]["message"] + str(build["error"].get("hint"))
-    again = neighbour.build({"files": {**bystanders["python"], "kind.txt": kind}}, command=["python3", "main.py"])
+    again = neighbour.build({"files": {**bystanders["python"], "kind.txt": kind}})
     assert again["status"] == "succeeded", again["error"]
     assert neighbour.says(CHECK["python"], agent=again["agent_id"]) == "clean\n"

@@ -3,7 +3,7 @@
 import base64
 import json
 import threading
-from collections.abc import Generator, Iterable
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -63,10 +63,9 @@ class PackageIndex:
         """Return where a file lies."""
         return f"http://{self.host}/files/{file.filename}"
 
-    def requirements(self, files: Iterable[PackageFile]) -> str:
-        """Return pinned requirements with hashes."""
-        lines = (f"{file.project}=={_version(file)} --hash=sha256:{file.sha256}\n" for file in files)
-        return "".join(lines)
+    def tarball_url(self, file: PackageFile) -> str:
+        """Return where a file of npm lies, as its registry has them."""
+        return f"http://{self.host}/npm/{file.project}/-/{file.filename}"
 
     def answer(self, path: str, authorization: str) -> tuple[int, str, bytes]:
         """Return status, type and body of what is at *path*."""
@@ -76,6 +75,8 @@ class PackageIndex:
         if authorization != f"Basic {self._basic}":
             return 401, "text/plain", b"who are you?"
         kind, _, name = path.strip("/").partition("/")
+        if kind == "npm" and "/-/" in name:
+            kind, name = "files", name.rpartition("/-/")[2]
         files = [file for every in self.projects.values() for file in every]
         if kind == "files":
             found = next((file for file in files if file.filename == name), None)
@@ -96,7 +97,7 @@ class PackageIndex:
                 "name": name,
                 "version": _version(file),
                 "hasInstallScript": True,
-                "dist": {"tarball": f"http://{self.host}/npm/files/{file.filename}", "integrity": npm_integrity(file)},
+                "dist": {"tarball": self.tarball_url(file), "integrity": npm_integrity(file)},
             }
             for file in self.projects[name]
         }
@@ -112,8 +113,7 @@ def serve_packages(user: str = "operator", password: str = "hunter2-of-the-index
         protocol_version = "HTTP/1.1"
 
         def do_GET(self) -> None:
-            path = self.path.replace("/npm/files/", "/files/")
-            status, kind, body = index.answer(path, self.headers.get("Authorization", ""))
+            status, kind, body = index.answer(self.path, self.headers.get("Authorization", ""))
             self.send_response(status)
             self.send_header("Content-Type", kind)
             self.send_header("Content-Length", str(len(body)))
