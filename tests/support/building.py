@@ -4,18 +4,44 @@ import json
 from dataclasses import replace
 
 from skep.product.images.listing import ANSWER
+from skep.product.images.locks import ANSWER as ANSWER_OF_LOCK
 from skep.product.sandboxes.model import Command, Handle
 from skep.testing.behaviour import Behaviour, scripted
 from skep.testing.clock import ManualClock
 from skep.testing.scripted_driver import ScriptedDriver
 
 COMMIT = "c" * 40
+#: A wheel that goes into the shared layer, and a source distribution that goes into the private one.
+LOCK = """lock-version = "1.0"
+created-by = "uv"
+requires-python = ">=3.11"
+
+[[packages]]
+name = "a"
+version = "1.0"
+wheels = [{ url = "https://files.example/a-1.0-py3-none-any.whl", hashes = { sha256 = "A" } }]
+
+[[packages]]
+name = "b"
+version = "2.0"
+sdist = { url = "https://files.example/b-2.0.tar.gz", hashes = { sha256 = "B" } }
+""".replace("A", "a" * 64).replace("B", "b" * 64)
 LISTING = {
     "files": {"main.py": 1, "requirements.txt": 5},
     "texts": {"main.py": "1", "requirements.txt": "a"},
     "hashes": {},
     "digest": "d" * 64,
     "python": "3.11.2",
+}
+
+
+#: What the commands of a build do, by a word of their argv.
+USUAL = {
+    "rev-parse": Behaviour(stdout=COMMIT + "\n"),
+    "checkout-index": Behaviour(files={"/app/main.py": "1"}),
+    "list": Behaviour(files={ANSWER: json.dumps(LISTING)}),
+    "compile": Behaviour(files={ANSWER_OF_LOCK: LOCK}),
+    "venv": Behaviour(files={"/opt/env/pyvenv.cfg": "home"}),
 }
 
 
@@ -36,15 +62,7 @@ class BuildingDriver(ScriptedDriver):
         for word, behaviour in self.behaviours.items():
             if word in argv:
                 return behaviour
-        if "rev-parse" in argv:
-            return Behaviour(stdout=COMMIT + "\n")
-        if "checkout-index" in argv:
-            return Behaviour(files={"/app/main.py": "1"})
-        if "list" in argv:
-            return Behaviour(files={ANSWER: json.dumps(LISTING)})
-        if "venv" in argv:
-            return Behaviour(files={"/opt/env/pyvenv.cfg": ""})
-        return Behaviour()
+        return next((behaviour for word, behaviour in USUAL.items() if word in argv), Behaviour())
 
     def running(self, word: str) -> bool:
         """Tell whether a command with *word* in it was started."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import platform
 import ssl
 from collections.abc import AsyncGenerator
 from dataclasses import replace
@@ -16,9 +17,10 @@ from skep.adapters.keys.sealer import KeyFileSealer
 from skep.adapters.storage.database import SqlDatabase
 from skep.adapters.storage.stores import make_stores
 from skep.kernel.clock import SystemClock, to_ms
-from skep.kernel.indexes import Indexes
 from skep.kernel.settings import Settings
 from skep.library.frameworks import load
+from skep.library.runtimes import Installed
+from skep.library.runtimes.node import nodes
 from skep.product.access.model import Principal, ProjectId, Scope, TokenId
 from skep.product.access.service import AccessService
 from skep.product.gateway.mirror import Mirrors
@@ -70,9 +72,9 @@ class Rig:
             db=db, store=self.stores.host_keys, secrets=self.secrets, secret_rows=self.stores.secrets, access=access,
             clock=self.clock, known=KnownHosts(), leave=self.options.leave,
         )  # fmt: skip
-        self.indexes = Indexes()
         self.packages = FolderPackages(folder / "packages", self.clock, limit_bytes=1 << 30, keep_s=86_400)
         self.mirrors: Mirrors
+        self.runtimes = Installed((), nodes(platform.machine()))
         self.lives = 0
         self.images: ImageService
         self.builder: Builder
@@ -98,6 +100,7 @@ class Rig:
             shelf=self.shelf,
             keyring=self.keyring,
             mirrors=self.mirrors,
+            runtimes=self.runtimes,
         )
         work = WorkService(
             self.db, self.stores.work, self.hub, self.clock, self.ids, owner=owner, node_id="node",
@@ -126,8 +129,8 @@ class Rig:
         hosts = self.options.index_hosts
         policy = Policy(allow=hosts, internal=hosts, private=self.options.allow_private)
         tls = ssl.create_default_context()
-        upstream = Upstream(policy, SystemResolver(), self.clock, self.indexes.logins, tls)
-        return Mirrors(self.indexes, upstream, self.packages, self.clock)
+        upstream = Upstream(policy, SystemResolver(), self.clock, self.options.indexes.logins, tls)
+        return Mirrors(self.options.indexes, upstream, self.packages, self.clock)
 
     async def begin(self, source: Source, command: tuple[str, ...] = ()) -> Build:
         """Begin a build."""

@@ -9,6 +9,7 @@ from building import COMMIT, LISTING, BuildingDriver
 
 from skep.kernel.errors import InvalidError, NotFoundError
 from skep.kernel.paging import PageQuery
+from skep.kernel.settings import Settings
 from skep.product.access.model import ProjectId
 from skep.product.images.listing import ANSWER
 from skep.product.images.model import (
@@ -20,11 +21,14 @@ from skep.product.images.model import (
     UploadId,
     UploadSource,
 )
+from skep.product.images.options import build_options
 from skep.product.sandboxes.model import Phase
 from skep.testing.behaviour import FOREVER, Behaviour
 from skep.testing.wait import until
 
 GIT = GitSource(url="https://git.example/a.git")
+#: A word of the command that makes the private layer.
+PRIVATE = "/tmp/skep-hashed.txt"
 
 
 @pytest.fixture
@@ -75,8 +79,8 @@ async def test_what_a_source_says_of_itself(rig, driver) -> None:
 
 
 async def test_a_crash_at_any_step_is_another_attempt(rig, driver) -> None:
-    """In each of fetching, listing and installing the server dies; the next life makes a new sandbox and succeeds."""
-    for word in ("fetch", "list", "venv"):
+    """In each of them the server dies; the next life makes a new sandbox and succeeds, with what was sealed before."""
+    for word in ("fetch", "list", "compile", "venv", "--find-links", PRIVATE):
         driver.behaviours = {word: Behaviour(run_for_s=FOREVER)}
         driver.ran.clear()
         driver.sealed.clear()
@@ -85,13 +89,15 @@ async def test_a_crash_at_any_step_is_another_attempt(rig, driver) -> None:
             await until(lambda word=word: driver.running(word), what=word)
             first = await rig.look(build)
         assert list(driver.sandboxes) == [first.sandbox_id]
-        driver.behaviours = {}
+        sealed, driver.behaviours = dict(driver.sealed), {}
         async with rig.life():
             ended = await rig.ended(build)
             assert ended.status is BuildStatus.SUCCEEDED, await rig.log_of(ended)
             assert ended.attempt == 2
             assert ended.sandbox_id != first.sandbox_id
+            assert all(driver.sealed[layer] is files for layer, files in sealed.items())
             await rig.nothing_left()
+        await rig.db.write(lambda tx: rig.stores.images.prune_locks(tx, before_ms=1 << 60, limit=9))
 
 
 async def test_a_crash_before_the_sandbox_was_recorded(rig, driver) -> None:
@@ -192,11 +198,8 @@ async def test_failures_are_told_in_the_users_terms(rig, driver) -> None:
     """Each has its code, and uv's own words where they say more."""
     solution = "  x No solution found when resolving dependencies:\n  Because a was not found, it cannot be used.\n"
     cases = {
-        "dependencies_unresolvable": {"pip": Behaviour(stderr=solution, exit_code=1)},
-        "install_failed": {"pip": Behaviour(stderr="error: it broke\n", exit_code=2)},
-        "out_of_memory": {"pip": Behaviour(oom=True)},
-        "out_of_disk": {"pip": Behaviour(stderr="error: No space left on device (os error 28)\n", exit_code=2)},
-        "out_of_processes": {"pip": Behaviour(too_many=True, exit_code=2)},
+        "dependencies_unresolvable": {"compile": Behaviour(stderr=solution, exit_code=1)},
+        "install_failed": {"--find-links": Behaviour(stderr="error: it broke\n", exit_code=2)},
         "ref_not_found": {"fetch": Behaviour(stderr="fatal: couldn't find remote ref x\n", exit_code=128)},
         "repository_unreachable": {"fetch": Behaviour(stderr="fatal: unable to access\n", exit_code=128)},
         "source_too_large": {"list": Behaviour(exit_code=3)},
@@ -227,6 +230,23 @@ async def test_failures_are_told_in_the_users_terms(rig, driver) -> None:
         await rig.nothing_left()
 
 
+@pytest.mark.parametrize("stage", ["compile", "--find-links", PRIVATE])
+async def test_a_limit_that_stops_a_stage_is_named(rig, driver, stage) -> None:
+    """While the lock is found out, the shared and the private layer are made: each limit has its own code."""
+    cases = {
+        "out_of_memory": Behaviour(oom=True),
+        "out_of_disk": Behaviour(stderr="error: No space left on device (os error 28)\n", exit_code=2),
+        "out_of_processes": Behaviour(too_many=True, exit_code=2),
+    }
+    async with rig.life():
+        for code, behaviour in cases.items():
+            driver.behaviours = {stage: behaviour}
+            build = await rig.built(GIT)
+            assert build.failure is not None, code
+            assert build.failure.code == code, await rig.log_of(build)
+        await rig.nothing_left()
+
+
 async def test_the_whole_build_has_a_time_limit(rig, driver) -> None:
     """It holds also where no single command takes long."""
     driver.behaviours = {"venv": Behaviour(run_for_s=FOREVER)}
@@ -239,7 +259,8 @@ async def test_the_whole_build_has_a_time_limit(rig, driver) -> None:
 async def test_the_indexs_password_is_in_no_log(rig, driver) -> None:
     """Also where it comes in two pieces."""
     driver.behaviours = {"pip": Behaviour(stdout="look: https://me:pa55word@index.example/ and p", exit_code=1)}
-    async with rig.life(index_url="https://me:pa55word@index.example/simple"):
+    settings = Settings(index_url="https://me:pa55word@index.example/simple")
+    async with rig.life(indexes=build_options(settings, uv_version="1").indexes):
         build = await rig.built(GIT)
         log = await rig.log_of(build)
         assert "pa55word" not in log

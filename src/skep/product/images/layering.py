@@ -55,7 +55,7 @@ class Layering:
         #: Of each layer that is there, and accounted for: its bytes.
         self._sizes: dict[LayerId, int] = {}
         #: Those that this attempt made.
-        self._made: set[LayerId] = set()
+        self.made: set[LayerId] = set()
 
     async def look(self, plans: tuple[LayerPlan, ...]) -> set[LayerId]:
         """Return which of *plans* are there; from now on none of them goes before the build is over."""
@@ -79,7 +79,7 @@ class Layering:
         there = await self.look(plans)
         for number, plan in enumerate(plans):
             if plan.id in self._sizes:
-                if plan.id not in self._made:
+                if plan.id not in self.made:
                     await self._log.say(f"{_NAMES[plan.kind]} {plan.id[:12]}: {plan.about}, used again.")
                 continue
             started = self._means.clock.monotonic()
@@ -107,7 +107,7 @@ class Layering:
         )
         await self._means.ledger.sealed(plan, self._project_id, size)
         self._sizes[plan.id] = size
-        self._made.add(plan.id)
+        self.made.add(plan.id)
         took = self._means.clock.monotonic() - started
         await self._log.say(f"{_NAMES[plan.kind]} {plan.id[:12]}: {plan.about}, made in {took:.1f} s, {_size(size)}.")
 
