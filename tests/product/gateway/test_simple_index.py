@@ -203,24 +203,24 @@ def test_what_is_no_packument_is_refused(text) -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "wanted"),
+    ("path", "what"),
     [
-        ("left-pad", ("left-pad", "")),
-        ("@a/b", ("@a/b", "")),
-        ("@a/b/-/b-1.0.0.tgz", ("@a/b", "b-1.0.0.tgz")),
-        ("@a/b/-/@a/b-1.0.0.tgz", ("@a/b", "@a/b-1.0.0.tgz")),
-        ("JSONStream/-/JSONStream-1.0.0.tgz", ("JSONStream", "JSONStream-1.0.0.tgz")),
+        ("left-pad", "name"),
+        ("@a/b", "name"),
+        ("@a/b/-/b-1.0.0.tgz", "file"),
+        ("@a/b/-/@a/b-1.0.0.tgz", "file"),
+        ("JSONStream/-/JSONStream-1.0.0.tgz", "file"),
+        ("download/@a/b/1.0.0/0123abcd", "file"),
+        *((odd, "") for odd in ("", "-/v1/search", "-/whoami", "-/npm/v1/tokens", "../x", "a/-/../x.tgz", "a/./b")),
+        *((odd, "") for odd in (".a", "a?b", "a//b", "a/", "/a/b", "a b/c", "a/-x", "a/\n", "ä/b", "a/...")),
     ],
 )
-def test_what_npm_asks_for(path, wanted) -> None:
-    """A package's document or one of its files."""
-    assert npm.wanted(path) == wanted
+def test_what_npm_may_ask_for(path, what) -> None:
+    """A package's document or a file; nothing of what a registry says about its users."""
+    found = "name" if npm.is_name(path) else "file" if npm.is_file(path) else ""
+    assert found == what
 
 
-@pytest.mark.parametrize(
-    "path", ["", "-/v1/search", "../x", "a/b", "a/-/../x.tgz", "a/-/x.zip", "a/-/@b/x.tgz", ".a", "a?b"]
-)
-def test_what_npm_may_not_ask_for(path) -> None:
-    """Everything else."""
-    with pytest.raises(InvalidError):
-        npm.wanted(path)
+def test_scopes() -> None:
+    """Wherever a registry puts it."""
+    assert [npm.scope(path) for path in ("a", "@a/b", "download/@a/b/1.0.0/x")] == ["", "@a", "@a"]

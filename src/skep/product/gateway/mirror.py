@@ -147,15 +147,22 @@ class _Npm:
         if asked.path.startswith("-/files/"):
             return await _file(asked, asked.path.removeprefix("-/files/"), "sha512", self._downloads)
         path = unquote(asked.path.partition("?")[0])
+        registry = self._scopes.get(npm.scope(path), self._registry)
         # A lock of this very registry holds its path already.
-        name, tarball = npm.wanted(path.removeprefix(self._registry.path.lstrip("/")))
-        registry = self._scopes.get(name.partition("/")[0], self._registry)
-        if tarball:
-            url = f"{registry.url}{name}/-/{quote(tarball)}"
-            return _HEAD if asked.method == "HEAD" else await self._downloads.unnamed(url)
+        name = path.removeprefix(registry.path.lstrip("/"))
+        if not npm.is_name(name):
+            if not npm.is_file(name):
+                raise InvalidError("It is no package of npm's, and no file of one.")
+            return await self._file(asked, registry.url + quote(name, safe="/@+"))
         short = npm.SHORT in asked.accept
         page = await self._pages.npm(f"{registry.url}{name.replace('/', '%2f')}", asked.door, short=short)
         return Answer(headers={"Content-Type": npm.SHORT if short else "application/json"}, body=page)
+
+    async def _file(self, asked: Asked, url: str) -> Answer:
+        if asked.method == "HEAD":
+            return _HEAD
+        # What is no tarball may be another one tomorrow.
+        return await (self._downloads.unnamed(url) if url.endswith(".tgz") else self._downloads.file(url, None))
 
 
 async def _file(asked: Asked, rest: str, algorithm: str, downloads: Downloads) -> Answer:

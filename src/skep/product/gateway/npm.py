@@ -14,23 +14,25 @@ SHORT = "application/vnd.npm.install-v1+json"
 
 _NAME = re.compile(r"(?:@[a-z0-9~][a-z0-9._~-]*/)?[a-zA-Z0-9_~][a-zA-Z0-9._~-]*")
 _MAX_NAME = 214
-_TARBALL = re.compile(r"[A-Za-z0-9@_~][A-Za-z0-9@._+~-]*\.tgz")
+#: Of a file's path; what the registry answers about its users begins with `-`.
+_SEGMENT = re.compile(r"(?!\.+$)[A-Za-z0-9@._~][A-Za-z0-9@._+~-]*|-")
+_MAX_SEGMENTS = 12
 
 
-def wanted(path: str) -> tuple[str, str]:
-    """Read `NAME` or `NAME/-/FILE.tgz`: return the name, and the file's or "".
+def is_name(path: str) -> bool:
+    """Tell whether *path* is a package's name, and nothing more."""
+    return len(path) <= _MAX_NAME and _NAME.fullmatch(path) is not None
 
-    Raises:
-        InvalidError: it is neither.
-    """
-    name, found, tarball = path.partition("/-/")
-    if len(name) > _MAX_NAME or not _NAME.fullmatch(name):
-        raise InvalidError("It is no name of an npm package.", code="package_name_invalid")
-    # A scope may stand before the file's name, too.
-    file = tarball.rpartition("/")[2]
-    if found and not (_TARBALL.fullmatch(file) and tarball in (file, f"{name.partition('/')[0]}/{file}")):
-        raise InvalidError("It is no file of an npm package.", code="package_name_invalid")
-    return name, tarball
+
+def is_file(path: str) -> bool:
+    """Tell whether *path* can be a file's, `NAME/-/FILE.tgz` or what other registries have in its place."""
+    parts = path.split("/")
+    return 2 <= len(parts) <= _MAX_SEGMENTS and parts[0] != "-" and all(map(_SEGMENT.fullmatch, parts))
+
+
+def scope(path: str) -> str:
+    """Return the scope of what lies at *path*: "@corp", "" for none."""
+    return next((part for part in path.split("/") if part.startswith("@")), "")
 
 
 def rewritten(text: str, door: str) -> bytes:
