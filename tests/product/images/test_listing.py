@@ -98,6 +98,21 @@ def test_large_texts_are_hashed_only(tmp_path: Path) -> None:
     assert set(found.hashes) == {"uv.lock", "requirements.txt"}
 
 
+def test_a_folder_of_many_projects_leaves_room(tmp_path: Path) -> None:
+    """One pattern takes a part of the texts only, and those of the root come first."""
+    app = tmp_path / "app"
+    for number in range(100):
+        (app / f"p{number:03}").mkdir(parents=True)
+        (app / f"p{number:03}" / "requirements.txt").write_text("a")
+    (app / "src/bees/config").mkdir(parents=True)
+    (app / "src/bees/config/agents.yaml").write_text("b")
+    (app / "zzz.toml").write_text("c")
+    found, _ = look(app, tmp_path, 10**9, "*/requirements.txt", "src/*/config/agents.yaml", "zzz.toml")
+    assert next(iter(found.texts)) == "zzz.toml"
+    assert "src/bees/config/agents.yaml" in found.texts
+    assert len(found.texts) == 2 + inside.MAX_TEXTS_OF_PATTERN
+
+
 def test_a_source_over_the_limit_is_refused(tmp_path: Path) -> None:
     """The exit code says so."""
     (tmp_path / "app").mkdir()

@@ -14,6 +14,8 @@ FILE = "pyproject.toml"
 #: Files that `read` looks into.
 READS: tuple[str, ...] = (FILE, "requirements.txt", "uv.lock")
 
+#: Characters of a lock that is looked into.
+_LONGEST_LOCK = 256 * 1024
 _SCRIPT_NAME = re.compile(r"[A-Za-z0-9._-]{1,100}")
 _REQUIREMENT_NAME = re.compile(r"\s*([A-Za-z0-9][A-Za-z0-9._-]{0,99})")
 
@@ -106,7 +108,8 @@ def _wrong(why: str) -> InvalidError:
 
 def _dependencies(listing: SourceListing, whole: Table, project: Table) -> Iterator[tuple[str, str]]:
     """Yield the name of each direct dependency and the file that names it; the file that says it best comes last."""
-    if "uv.lock" in listing.texts and FILE in listing.files and not project.get("dependencies"):
+    lock = listing.texts.get("uv.lock", "")
+    if 0 < len(lock) <= _LONGEST_LOCK and FILE in listing.files and not project.get("dependencies"):
         # pyproject.toml says it itself in most projects; a lock is long.
         yield from ((name, "uv.lock") for name in _locked(listing))
     lines = listing.texts.get("requirements.txt", "").splitlines()

@@ -23,6 +23,8 @@ MAX_TEXT = 256 * 1024
 LOCK = "uv.lock"
 MAX_LOCK_TEXT = 2 * 1024 * 1024
 MAX_TEXTS = 64
+#: Texts that one pattern with a `*` may take, so that a folder of many projects leaves room for the others.
+MAX_TEXTS_OF_PATTERN = 12
 #: How a file begins that only stands for one of Git LFS, and the most that it has.
 POINTER = b"version https://git-lfs.github.com/spec/v1\n"
 MAX_POINTER = 1024
@@ -121,13 +123,20 @@ def content(path: str, status: os.stat_result) -> tuple[str, str, bool]:
     return ("x" if status.st_mode & 0o100 else "f"), digest.hexdigest(), pointer
 
 
-def wanted(path: str, patterns: list[str]) -> bool:
-    """Tell whether *path* matches a pattern, part by part: `*` does not cross a slash."""
+def wanted(path: str, patterns: list[str]) -> str | None:
+    """Return the pattern that *path* matches, part by part: `*` does not cross a slash."""
+    depth = path.count("/")
     parts = path.split("/")
-    return any(
-        len(pattern) == len(parts) and all(map(fnmatch.fnmatchcase, parts, pattern))
-        for pattern in (text.split("/") for text in patterns)
-    )
+    for pattern in patterns:
+        if pattern.count("/") == depth and all(map(fnmatch.fnmatchcase, parts, pattern.split("/"))):
+            return pattern
+    return None
+
+
+def has_room(pattern: str, taken: dict[str, int]) -> bool:
+    """Tell whether one more text of *pattern* is taken, and count it in *taken*."""
+    taken[pattern] = taken.get(pattern, 0) + 1
+    return "*" not in pattern or taken[pattern] <= MAX_TEXTS_OF_PATTERN
 
 
 def listing(root: str, limit: int, patterns: list[str]) -> dict[str, object]:
@@ -136,6 +145,7 @@ def listing(root: str, limit: int, patterns: list[str]) -> dict[str, object]:
     texts: dict[str, str] = {}
     hashes: dict[str, str] = {}
     pointers: list[str] = []
+    taken: dict[str, int] = {}
     whole = hashlib.sha256()
     total = 0
     for name, path, status in walk(root):
@@ -148,7 +158,8 @@ def listing(root: str, limit: int, patterns: list[str]) -> dict[str, object]:
         files[shown] = status.st_size
         if is_pointer and len(pointers) < MAX_TEXTS:
             pointers.append(shown)
-        if kind in "fx" and len(texts) < MAX_TEXTS and wanted(name, patterns):
+        pattern = wanted(name, patterns) if kind in "fx" and len(texts) < MAX_TEXTS else None
+        if pattern is not None and has_room(pattern, taken):
             hashes[shown] = digest
             most = MAX_LOCK_TEXT if shown == LOCK else MAX_TEXT
             if status.st_size <= most:
