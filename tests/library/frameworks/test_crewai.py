@@ -95,6 +95,14 @@ def test_a_flow():
     assert (made.framework, made.command, made.inputs_schema) == ("crewai", ("crewai", "run"), None)
 
 
+def test_a_crew_in_json():
+    """It needs no script; that its inputs are its file's is said."""
+    text = PYPROJECT.partition("[project.scripts]")[0] + '[tool.crewai]\ntype = "crew"\ndefinition = "crew.jsonc"\n'
+    made = found({"pyproject.toml": text, "crew.jsonc": "{}"})
+    assert (made.framework, made.command) == ("crewai", ("crewai", "run"))
+    assert "starts crew.jsonc with the inputs of that file" in made.notices[0]
+
+
 def test_a_crew_without_the_script_is_started_as_any_project():
     """`crewai run` would find nothing to start."""
     made = found(CREW | {"pyproject.toml": PYPROJECT.replace('run_crew = "research.main:run"\n', "")})

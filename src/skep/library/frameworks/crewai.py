@@ -103,6 +103,8 @@ def _notices(
 ) -> Iterator[str]:
     if not depends and project.install is not Install.UV_LOCK:
         yield "nothing that the project depends on is called crewai: add it to [project.dependencies] of pyproject.toml"
+    if isinstance(definition := table(project.tool, "crewai").get("definition"), str):
+        yield f"`crewai run` starts {definition[:100]} with the inputs of that file, not with those of a run"
     for folder, files in folders.items():
         agents, tasks = f"{folder}/agents.yaml", f"{folder}/tasks.yaml"
         if len(files) == 2:
