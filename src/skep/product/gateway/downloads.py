@@ -7,15 +7,15 @@ that is another one.
 import asyncio
 import hashlib
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import aclosing, suppress
 from dataclasses import replace
-from typing import Protocol
 
 import aiohttp
 
 from skep.kernel.errors import SkepError
 from skep.product.gateway.door_paths import place_of
+from skep.product.gateway.download import PIECE, Download, Running, checked
 from skep.product.gateway.model import Digest
 from skep.product.gateway.ports import Draft, PackageCache
 from skep.product.gateway.site import Answer, BrokenOffError
@@ -23,122 +23,11 @@ from skep.product.gateway.upstream import Upstream, UpstreamError
 
 log = logging.getLogger(__name__)
 
-_PIECE = 256 * 1024
-#: A download that nobody waits for any more goes on for so long: uv looks into a wheel, leaves, and comes again.
-_ALONE_S = 30.0
 #: Of one file.
 _TIMEOUT_S = 3600.0
 _TRIES = 3
 _AT_ONCE = 64
 _BINARY = {"Content-Type": "application/octet-stream"}
-
-
-class _Running(Protocol):
-    """A digest that is being made (`hashlib`)."""
-
-    def update(self, data: bytes, /) -> None:
-        """Add *data*."""
-        ...
-
-
-async def checked(chunks: AsyncIterator[bytes], digest: Digest) -> AsyncGenerator[bytes]:
-    """Yield *chunks*, the last one only when all are what *digest* says.
-
-    Raises:
-        BrokenOffError: they are not.
-    """
-    running, held = hashlib.new(digest.algorithm), b""
-    async for chunk in chunks:
-        running.update(chunk)
-        if held:
-            yield held
-        held = chunk
-    if running.hexdigest() != digest.hex:
-        raise BrokenOffError(f"the file is not the one of {digest.algorithm} {digest.hex}")
-    yield held
-
-
-class _Download:
-    """One file that is being fetched; its readers follow it."""
-
-    def __init__(self, draft: Draft, digest: Digest) -> None:
-        loop = asyncio.get_running_loop()
-        #: The length, or None if the index does not say it; fails if the file cannot be had.
-        self.begun: asyncio.Future[int | None] = loop.create_future()
-        # Nobody may be there any more to hear of a failure.
-        self.begun.add_done_callback(lambda done: done.cancelled() or done.exception())
-        self.task: asyncio.Task[None] | None = None
-        self._draft = draft
-        self._digest = digest
-        #: What was fetched, and how much of it may be read.
-        self._written = self._readable = 0
-        self._over = False
-        self._failure = ""
-        #: Those who read, and the one who writes.
-        self._holders = 1
-        self._alone: asyncio.TimerHandle | None = None
-        self._moved = asyncio.Event()
-
-    def join(self) -> None:
-        """Count one more who reads."""
-        self._holders += 1
-        if self._alone is not None:
-            self._alone.cancel()
-            self._alone = None
-
-    def leave(self) -> None:
-        """Count one less; the last one closes the file, and who writes for nobody ends after a while."""
-        self._holders -= 1
-        if self._holders == 0:
-            self._draft.close()
-        elif self._holders == 1 and not self._over and self.task is not None:
-            self._alone = asyncio.get_running_loop().call_later(_ALONE_S, self.task.cancel)
-
-    async def write(self, chunk: bytes) -> None:
-        """Append what was fetched; what came before it may be read now."""
-        await self._draft.write(chunk)
-        self._readable, self._written = self._written, self._written + len(chunk)
-        self._tell()
-
-    @property
-    def written(self) -> int:
-        """Return how much was fetched."""
-        return self._written
-
-    async def end(self, failure: str = "") -> None:
-        """End it: well, and then it is kept and can be read to its end, or for the reason of a *failure*."""
-        try:
-            if not failure:
-                await self._draft.keep(self._digest)
-                self._readable = self._written
-        finally:
-            self._over, self._failure = True, failure
-            if self._alone is not None:
-                self._alone.cancel()
-            self._tell()
-
-    async def read(self) -> AsyncGenerator[bytes]:
-        """Yield the file from its beginning, as it comes; whoever joined leaves with it."""
-        try:
-            offset = 0
-            while True:
-                moved = self._moved
-                if offset < self._readable:
-                    data = await self._draft.read(offset, min(_PIECE, self._readable - offset))
-                    offset += len(data)
-                    yield data
-                elif self._over:
-                    break
-                else:
-                    await moved.wait()
-            if self._failure:
-                raise BrokenOffError(self._failure)
-        finally:
-            self.leave()
-
-    def _tell(self) -> None:
-        self._moved.set()
-        self._moved = asyncio.Event()
 
 
 class Downloads:
@@ -147,7 +36,7 @@ class Downloads:
     def __init__(self, upstream: Upstream, cache: PackageCache) -> None:
         self._upstream = upstream
         self._cache = cache
-        self._going: dict[Digest, _Download] = {}
+        self._going: dict[Digest, Download] = {}
         self._places = asyncio.Semaphore(_AT_ONCE)
 
     async def close(self) -> None:
@@ -236,7 +125,7 @@ class Downloads:
 
         async def body() -> AsyncGenerator[bytes]:
             try:
-                chunks = response.content.iter_chunked(_PIECE)
+                chunks = response.content.iter_chunked(PIECE)
                 async for chunk in checked(chunks, digest) if digest is not None else chunks:
                     yield chunk
             except (aiohttp.ClientError, OSError, TimeoutError) as error:
@@ -246,12 +135,12 @@ class Downloads:
 
         return Answer(headers=_BINARY, body=body(), length=response.content_length)
 
-    def _begin(self, draft: Draft, url: str, digest: Digest) -> _Download:
-        download = self._going[digest] = _Download(draft, digest)
+    def _begin(self, draft: Draft, url: str, digest: Digest) -> Download:
+        download = self._going[digest] = Download(draft, digest)
         download.task = asyncio.create_task(self._fetched(download, url, digest))
         return download
 
-    async def _fetched(self, download: _Download, url: str, digest: Digest) -> None:
+    async def _fetched(self, download: Download, url: str, digest: Digest) -> None:
         """Fetch the file to its end, whatever that is; nothing is raised."""
         failure = "the download was given up"
         try:
@@ -273,7 +162,7 @@ class Downloads:
                 await download.end(failure)
             download.leave()
 
-    async def _fetch(self, download: _Download, url: str, digest: Digest) -> str:
+    async def _fetch(self, download: Download, url: str, digest: Digest) -> str:
         """Fetch the file, again from where it broke off; return why it cannot be had, or ""."""
         running = hashlib.new(digest.algorithm)
         for _ in range(_TRIES):
@@ -290,10 +179,10 @@ class Downloads:
                 return f"{place.authority} gave another file than the one of {digest.algorithm} {digest.hex}"
         return f"{place_of(url).authority} broke the file off {_TRIES} times"
 
-    async def _take(self, download: _Download, response: aiohttp.ClientResponse, running: _Running) -> None:
+    async def _take(self, download: Download, response: aiohttp.ClientResponse, running: Running) -> None:
         """Append the body; what an earlier try brought is skipped, the digest speaks of what was kept."""
         skip, taken = download.written, 0
-        async for chunk in response.content.iter_chunked(_PIECE):
+        async for chunk in response.content.iter_chunked(PIECE):
             fresh = chunk[max(0, skip - taken) :]
             taken += len(chunk)
             if taken > self._cache.limit_bytes:
@@ -303,6 +192,6 @@ class Downloads:
                 await download.write(fresh)
 
 
-def _fail(download: _Download, error: Exception) -> None:
+def _fail(download: Download, error: Exception) -> None:
     if not download.begun.done():
         download.begun.set_exception(error)

@@ -4,7 +4,6 @@ Nothing that this module says, logs or raises holds a credential.
 """
 
 import asyncio
-import socket
 import ssl
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -13,13 +12,13 @@ from typing import Any
 from urllib.parse import unquote, urljoin, urlsplit
 
 import aiohttp
-from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
 from skep.kernel.clock import Clock
 from skep.kernel.errors import InvalidError
 from skep.kernel.indexes import Login, basic
 from skep.product.gateway.door_paths import Place, place_of
+from skep.product.gateway.judged import AddressRefusedError, JudgedResolver
 from skep.product.gateway.model import Policy, Refusal
 from skep.product.gateway.policy import decide, decide_address
 from skep.product.gateway.ports import Resolver
@@ -59,48 +58,6 @@ class UpstreamError(Exception):
         """Return what the client is told."""
         place = self.place
         return failure(self.status, self.reason, host=place.host, port=place.port, hint=self.hint, refusal=self.refusal)
-
-
-class _AddressRefusedError(OSError):
-    """A name led to an address that may not be dialled."""
-
-
-class _Judged(AbstractResolver):
-    """Gives aiohttp no address but those that the policy lets be dialled."""
-
-    def __init__(self, policy: Policy, resolver: Resolver) -> None:
-        self._policy = policy
-        self._resolver = resolver
-
-    async def resolve(
-        self,
-        host: str,
-        port: int = 0,
-        family: socket.AddressFamily = socket.AF_UNSPEC,  # noqa: ARG002  always unspecified here
-    ) -> list[ResolveResult]:
-        """Resolve once, judge each address."""
-        addresses = await self._resolver.resolve(host, port)
-        if not addresses:
-            raise OSError(f"the name {host} is not known")
-        judged = [(address, decide_address(self._policy, host, port, address)) for address in addresses]
-        allowed = [address for address, verdict in judged if verdict.allowed]
-        if not allowed:
-            raise _AddressRefusedError(judged[0][1].reason)
-        return [_result(host, port, address) for address in allowed]
-
-    async def close(self) -> None:
-        """Nothing is held."""
-
-
-def _result(host: str, port: int, address: str) -> ResolveResult:
-    return ResolveResult(
-        hostname=host,
-        host=address,
-        port=port,
-        family=socket.AF_INET6 if ":" in address else socket.AF_INET,
-        proto=0,
-        flags=socket.AI_NUMERICHOST | socket.AI_NUMERICSERV,
-    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,7 +177,7 @@ class Upstream:
             least_s = 0.0
             try:
                 response = await self._ask(place, headers, encoded=encoded)
-            except _AddressRefusedError as error:
+            except AddressRefusedError as error:
                 raise UpstreamError(424, str(error), place, refusal=Refusal.ADDRESS) from None
             except (aiohttp.ClientError, OSError, TimeoutError) as error:
                 said, about = _why(error), here
@@ -247,14 +204,14 @@ class Upstream:
                 URL(place.url, encoded=True), headers=headers, allow_redirects=False, auto_decompress=encoded
             )
         except aiohttp.ClientConnectorError as error:
-            if isinstance(error.os_error, _AddressRefusedError):
+            if isinstance(error.os_error, AddressRefusedError):
                 raise error.os_error from error
             raise
 
     def _open(self) -> aiohttp.ClientSession:
         if self._session is None:
             connector = aiohttp.TCPConnector(
-                resolver=_Judged(self._policy, self._resolver),
+                resolver=JudgedResolver(self._policy, self._resolver),
                 use_dns_cache=False,
                 ssl=self._tls,
                 limit=0,
