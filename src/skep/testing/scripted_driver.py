@@ -168,8 +168,6 @@ class ScriptedDriver:
         if sandbox is not None:
             for command in sandbox.commands.values():
                 command.lose()
-            for listener in sandbox.doors.values():
-                listener.close()
 
     async def recover(self) -> list[Handle]:
         """List all sandboxes."""
@@ -191,7 +189,7 @@ class ScriptedDriver:
     # ---- Doors
 
     async def listen(self, handle: Handle, port: int) -> socket.socket:
-        """Return a listening socket; scripts with `listen_to` connect to it, whatever port it really has."""
+        """Return a listening socket, the caller's; scripts with `listen_to` connect to it, whatever port it has."""
         sandbox = self._living("listen", handle)
         if not 0 < port < 1024:
             raise InvalidError("a door is a port below 1024")

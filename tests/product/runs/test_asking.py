@@ -142,7 +142,11 @@ async def test_a_lost_sandbox_keeps_the_question(world):
             question = await question_of(world, run)
             world.driver.vanish(attempt.sandbox_id)
             await asyncio.wait({waiting})
-        await until(lambda: _is(world, run, RunStatus.QUEUED), timeout_s=20, what="the loss to be seen")
+
+        async def seen():
+            return not await _is(world, run, RunStatus.WAITING)
+
+        await until(seen, timeout_s=20, what="the loss to be seen")
 
         await world.answers.answer(world.admin, run.id, "yes", question.id)
 
