@@ -69,8 +69,8 @@ def add_webhook(
     if as_json:
         screen.emit(made)
         return
-    screen.say(f"url     {made.url}")
-    screen.say(f"secret  {made.secret}")
+    typer.echo(f"url     {made.url}")
+    typer.echo(f"secret  {made.secret}")
     screen.say("content type application/json, event push; the secret is not shown again", style="dim")
 
 
