@@ -324,3 +324,25 @@ def test_the_command_line_deploys_a_private_repository(place):
     place.skep.cli("deploy", url, "--name", "by-hand")
 
     assert place.user.get("/agents/by-hand")["source"]["git"]["secret"] == "GIT_TOKEN"
+
+
+def test_the_operators_known_hosts_are_believed(place, tmp_path_factory):
+    """A server in the operator's file is not learned; when it shows another key, the hint is the file."""
+    folder = tmp_path_factory.mktemp("known")
+    known = folder / "known_hosts"
+    known.write_text(f"# the operator's\n{place.ssh.known_hosts}")
+    settings = {"SKEP_GIT_SSH_HOSTS": place.ssh.host, "SKEP_EGRESS_ALLOW_PRIVATE": place.ssh.host}
+    with installation(**settings, SKEP_GIT_KNOWN_HOSTS=str(known)) as skep:
+        user = User(url=skep.url, token=skep.token)
+        other = Place(skep=skep, user=user, http=place.http, https=place.https, ssh=place.ssh, folder=folder)
+        key = other.secret("DEPLOY_KEY", place.key)
+        source = {"url": place.ssh.url("agent"), "secret": key}
+
+        build = user.build("known", {"git": source})
+        place.ssh.change_key()
+        error, _ = failed(other, "changed", source)
+
+        assert build["status"] == "succeeded", build
+        assert user.get("/hosts")["items"] == []
+        assert error["code"] == "host_key_changed"
+        assert "SKEP_GIT_KNOWN_HOSTS" in error["hint"]
