@@ -46,7 +46,10 @@ async def test_every_creating_route_takes_an_idempotency_key():
 
     assert creating == {
         f"/api/v1/{path}"
-        for path in ("agents", "agents/{agent}/build", "builds", "uploads", "runs", "tokens", "projects", "secrets")
+        for path in (
+            *("agents", "agents/{agent}/build", "agents/{agent}/webhook", "builds", "uploads"),
+            *("runs", "runs/{run}/answer", "tokens", "projects", "secrets"),
+        )
     }
 
 

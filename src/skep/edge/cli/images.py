@@ -48,7 +48,7 @@ def list_images(
 
 
 def _image(image: ImageView) -> tuple[object, ...]:
-    names = [f"{use.agent_name} v{use.version}{' (runs now)' if use.current else ''}" for use in image.used_by]
+    names = [f"{use.agent_name} v{use.version}{' (now)' if use.current else ''}" for use in image.used_by]
     shared = sum(layer.size_bytes for layer in image.layers if layer.shared)
     return (
         image.id,

@@ -32,7 +32,15 @@ _IMAGE: Mapping[BuildStatus, ImageWord] = {
 #: What an inbox shows: runs that nothing happens to any more unless a person does something.
 INBOX = tuple(status.value for status in RunStatus if _RUN[status] in ("DONE", "ERROR", "WAITING_FOR_FEEDBACK"))
 #: Step of a build -> how far along the way it lies, percent.
-_PROGRESS: Mapping[str, int] = {"": 0, "fetching": 10, "planning": 30, "installing": 50, "sealing": 90}
+_PROGRESS: Mapping[str, int] = {
+    "": 0,
+    "starting": 5,
+    "fetching": 10,
+    "planning": 20,
+    "locking": 30,
+    "installing": 50,
+    "sealing": 90,
+}
 _SOMEWHERE = 50
 _INPUTS: Mapping[AgentStatus, Any] = {
     AgentStatus.NEW: "UNKNOWN",
