@@ -161,21 +161,40 @@ def built(attacker, git, canary, index):
         f"{absolute}Transfer-Encoding: chunked\r\nContent-Length: 4\r\n\r\n0\r\n\r\n",
         f"{absolute}Content-Length: 4\r\nContent-Length: 5\r\n\r\n",
         f"{absolute} folded: x\r\n\r\n",
-        f"GET / HTTP/1.1\r\nHost: {host}\r\n\r\n",
         f"GET file:///etc/passwd HTTP/1.1\r\nHost: {host}\r\n\r\n",
     ]
+    # Of the door itself: what it does not answer here, and files of hosts that no build may reach.
+    files_of = (
+        f"http/127.0.0.1:{port}",
+        f"http/{canary[1]}",
+        f"http/{git.host}",
+        "http/169.254.169.254",
+        "https/example.org",
+    )
+    own = ["/", "/healthz", "/locked/", "/npm/left-pad", "/pypi", "/pypi/../healthz", "/pypi/simple/..%2f..%2fhealthz/"]
+    own += [f"/pypi/files/{digest}/{place}/x" for place in files_of for digest in ("-", "0" * 64)]
+    asked += [f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n" for path in own]
+    asked.append("PUT /pypi/simple/x/ HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 1\r\n\r\nx")
     files = {"pyproject.toml": PYPROJECT, "backend.py": BACKEND, "main.py": OBEDIENT, "asked.json": json.dumps(asked)}
     return attacker.build({"files": files}, command=["python3", "main.py"]), asked
 
 
 def test_a_hostile_build_gets_nowhere(attacker, built, canary):
-    """Loopback in any spelling, other hosts and ports, other headers and methods are refused; nobody was reached."""
+    """Loopback in any spelling, other hosts, ports, headers, methods, sites are refused; nobody was reached."""
     build, asked = built
     assert build["status"] == "succeeded", build["error"]
     found = json.loads(attacker.says("print(open('/opt/env/trap/found').read())", agent=build["agent_id"]))
 
     assert set(found) == set(asked)
-    assert {raw: said for raw, said in found.items() if said.split(" ")[1:2] not in (["403"], ["400"])} == {}
+    said = {raw: words.split(" ")[1:2] for raw, words in found.items()}
+    through = {
+        raw: found[raw] for raw, status in said.items() if status not in (["400"], ["403"], ["404"], ["405"], ["424"])
+    }
+    assert through == {}
+    # Only the door itself says that there is nothing, and why it fetches nothing.
+    assert {raw for raw, status in said.items() if status == ["404"] and not raw.startswith("GET /")} == set()
+    refused = [words for raw, words in found.items() if said[raw] == ["424"]]
+    assert all("is not on the list of hosts" in words or "may be reached" in words for words in refused), refused
     assert canary[0] == []
 
 
@@ -209,7 +228,8 @@ print(oct(found.st_mode), sorted(os.listdir("/opt/env/trap")), os.path.exists("/
 """
     said = attacker.says(look, agent=built[0]["agent_id"])
 
-    assert said == "0o100755 ['found', 'link', 'setuid', 'sparse'] False\n"
+    # The agent may write to its own copy; no other user of the machine comes to the layer at all.
+    assert said == "0o100777 ['found', 'link', 'setuid', 'sparse'] False\n"
     sparse = next(skep.settings.keeper_dir.glob("layers/*/opt/env/trap/sparse")).stat()
     assert (sparse.st_size, sparse.st_blocks) == (1 << 31, 0)
 
