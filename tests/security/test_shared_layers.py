@@ -179,7 +179,7 @@ print(evil.LOOT)
 """
 
 
-def test_the_attack_reaches_what_is_its_own(attacked, skep):
+def test_the_attack_reaches_what_is_its_own(attacked, attacker, skep):
     """It did run, and could write its own folders, and the environment as it sees it: it can be seen to do harm."""
     assert {name: (loot["who"], loot["own"]) for name, loot in attacked.items()} == {
         name: (name, True) for name in ("setup", "backend", "npm")
@@ -187,6 +187,14 @@ def test_the_attack_reaches_what_is_its_own(attacked, skep):
     assert attacked["setup"]["shared"] > 0
     assert attacked["backend"]["shared"] > 0
     assert len(layers_that_hold(skep, b"# poisoned\n")) >= 3
+    # What it changed its view of is the very layer that the neighbour stands on.
+    assert any("Shared layer" in line and "used again" in line for log in logs(attacker) for line in log.splitlines())
+
+
+def logs(attacker):
+    """Return the logs of all builds of a project."""
+    for build in attacker.ask("/api/v1/builds?limit=100")["items"]:
+        yield attacker.send("GET", f"/api/v1/builds/{build['id']}/log", headers={"Accept": "text/plain"})[1].decode()
 
 
 def layers_that_hold(skep, mark):
@@ -226,9 +234,10 @@ def test_no_credential_is_read(attacked, index):
 
 def test_no_log_tells_a_credential(attacker, attacked, index):
     """What a build says to its owner holds nothing of them, either."""
-    for build in attacker.ask("/api/v1/builds?limit=100")["items"]:
-        log = attacker.send("GET", f"/api/v1/builds/{build['id']}/log", headers={"Accept": "text/plain"})[1]
-        assert [secret for secret in index.secrets if secret in str(log) + str(build)] == []
+    told = "".join(logs(attacker)) + json.dumps(attacker.ask("/api/v1/builds?limit=100"))
+
+    assert "evil" in told
+    assert [secret for secret in index.secrets if secret in told] == []
 
 
 def test_the_neighbour_s_next_build_is_byte_identical(attacked, before, neighbour, bystanders, skep):
@@ -250,7 +259,7 @@ def test_the_neighbour_s_next_build_is_byte_identical(attacked, before, neighbou
 CHECK = {
     "python": """
 import os, subprocess
-look = "import victim; print(open(victim.__file__).read() == 'CLEAN = True\\n' and 'clean')"
+look = "import victim; print(open(victim.__file__).read().strip() == 'CLEAN = True' and 'clean')"
 subprocess.run(["/opt/env/bin/python", "-c", look], check=True)
 """,
     "npm": "print(open('/app/node_modules/victim-npm/index.js').read().count('clean') and 'clean')",
@@ -282,38 +291,70 @@ def prune(attacker):
     assert status == 200, said
 
 
-HOSTILE_WHEELS = {
-    "runs-at-start": wheel("evilwheel", "1.0", {"evil.pth": "import os; open('/opt/env/ran-in-build', 'w').close()\n"}),
-    "climbs": wheel("evilwheel", "1.0", {"../../../../../opt/env/climbed.py": "x = 1\n"}),
-    "absolute": wheel("evilwheel", "1.0", {"/opt/env/absolute.py": "x = 1\n"}),
-    "data": wheel("evilwheel", "1.0", {"evilwheel-1.0.data/data/../../../app/climbed.py": "x = 1\n"}),
-    "takes-a-name": wheel("evilwheel", "1.0", {"victim/__init__.py": "CLEAN = False\n"}, scripts={"victim": "evil:x"}),
-    "takes-python": wheel("evilwheel", "1.0", {"evilwheel-1.0.data/scripts/python": "#!/bin/sh\necho evil\n"}),
-}
+#: What every environment has beside its programs and packages.
+ENVIRONMENT = ("opt/env/lib64", "opt/env/pyvenv.cfg", "opt/env/CACHEDIR.TAG", "opt/env/.gitignore", "opt/env/.lock")
+#: Starts the environment's Python, and tells whether a wheel's code was run by that.
+RUNS = """
+import os, subprocess
+subprocess.run(["/opt/env/bin/python", "-c", ""], check=True)
+print(os.path.exists("/opt/env/ran-in-build"))
+"""
+HOSTILE_WHEELS = (
+    wheel("startcode", "1.0", {"evil.pth": "import os; open('/opt/env/ran-in-build', 'w').close()\n"}),
+    wheel("climbs", "1.0", {"../../../../../opt/env/climbed.py": "x = 1\n"}),
+    wheel("absolute", "1.0", {"/opt/env/absolute.py": "x = 1\n"}),
+    wheel("intodata", "1.0", {"intodata-1.0.data/data/../../app/climbed.py": "x = 1\n"}),
+    wheel("takesname", "1.0", {"victim/__init__.py": "CLEAN = False\n"}, scripts={"victim": "evil:x"}),
+    wheel("takespython", "1.0", {"takespython-1.0.data/scripts/python": "#!/bin/sh\necho evil\n"}),
+)
 
 
-@pytest.mark.parametrize("kind", HOSTILE_WHEELS)
-def test_a_hostile_wheel_harms_only_who_asks_for_it(kind, attacker, neighbour, before, bystanders, index, skep):
+@pytest.mark.parametrize("evil", HOSTILE_WHEELS, ids=lambda evil: evil.project)
+def test_a_hostile_wheel_harms_only_who_asks_for_it(evil, attacker, neighbour, before, bystanders, index, skep):
     """No code of a wheel runs while the shared layer is made, no file of it leaves it; a neighbour's stays its own."""
-    evil: PackageFile = HOSTILE_WHEELS[kind]
-    index.projects["evilwheel"] = [evil]
+    index.add(evil)
     known = trees(skep.settings.keeper_dir)
 
-    build = attacker.build({"files": {"main.py": OBEDIENT, "requirements.txt": "victim==1.0\nevilwheel==1.0\n"}})
+    build = attacker.build({"files": {"main.py": OBEDIENT, "requirements.txt": f"victim==1.0\n{evil.project}==1.0\n"}})
 
     after = trees(skep.settings.keeper_dir)
     assert {layer: after.get(layer) for layer in known} == known
     new = {layer: after[layer] for layer in set(after) - set(known)}
-    ours = ("opt/env", "opt", "app", "app/main.py", "app/requirements.txt")
+    ours = {"opt", "app", "app/main.py", "app/requirements.txt", "opt/env", "opt/env/bin", "opt/env/lib", *ENVIRONMENT}
     for tree in new.values():
-        assert "opt/env/ran-in-build" not in tree
-        outside = [path for path in tree if not path.startswith(("opt/env/bin", "opt/env/lib")) and path not in ours]
-        assert [path for path in outside if "climbed" in path or "absolute" in path] == []
+        # uv takes the way up out of a name, and puts the file where it may lie; or it refuses the wheel.
+        assert [
+            path for path in tree if not path.startswith(("opt/env/bin/", "opt/env/lib/")) and path not in ours
+        ] == []
     if build["status"] == "succeeded":
-        # It is what was asked for: its own project has it.
+        # It is what was asked for: its own project has it, and what it holds runs there.
         assert len(new) == 2
+        ran = attacker.says(RUNS, agent=build["agent_id"])
+        assert ran == f"{evil.project == 'startcode'}\n"
     else:
-        assert "evilwheel" in build["error"]["message"] + str(build["error"].get("hint"))
-    again = neighbour.build({"files": {**bystanders["python"], "kind.txt": kind}})
+        assert evil.project in build["error"]["message"] + str(build["error"].get("hint"))
+    again = neighbour.build({"files": {**bystanders["python"], "kind.txt": evil.project}})
     assert again["status"] == "succeeded", again["error"]
     assert neighbour.says(CHECK["python"], agent=again["agent_id"]) == "clean\n"
+
+
+def test_a_lock_that_lies_poisons_nothing(attacker, neighbour, index):
+    """Who names a wheel's true name and hash, and an address with another content, gets nothing into what is shared."""
+    prize = wheel("prize", "1.0", {"prize.py": "CLEAN = True\n"})
+    swapped = wheel("prize", "1.0", {"prize.py": "CLEAN = False\n"})
+    index.add(prize, PackageFile("elsewhere", f"swapped/{prize.filename}", swapped.content))
+    lock = (
+        'version = 1\nrevision = 3\nrequires-python = ">=3.11"\n\n'
+        '[[package]]\nname = "app"\nversion = "1"\nsource = { virtual = "." }\ndependencies = [{ name = "prize" }]\n\n'
+        '[package.metadata]\nrequires-dist = [{ name = "prize" }]\n\n'
+        f'[[package]]\nname = "prize"\nversion = "1.0"\nsource = {{ registry = "{index.plain_url}" }}\n'
+        f'wheels = [{{ url = "http://{index.host}/files/swapped/{prize.filename}", hash = "sha256:{prize.sha256}" }}]\n'
+    )
+    project = '[project]\nname = "app"\nversion = "1"\nrequires-python = ">=3.11"\ndependencies = ["prize"]\n'
+
+    hostile = attacker.build({"files": {"main.py": OBEDIENT, "pyproject.toml": project, "uv.lock": lock}})
+    clean = neighbour.build({"files": {"main.py": OBEDIENT, "requirements.txt": "prize==1.0\n"}})
+
+    assert any("/swapped/" in path for path, _ in index.requests)
+    assert hostile["status"] == "failed", hostile
+    assert neighbour.says("import prize; print(prize.CLEAN)", agent=clean["agent_id"]) == "True\n"

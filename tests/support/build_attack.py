@@ -103,7 +103,7 @@ def ask(method, target, *headers):
     """Return all that the door answers to one request."""
     said = b""
     try:
-        with socket.create_connection(("127.0.0.1", 80), 10) as door:
+        with socket.create_connection(("127.0.0.1", 80), 2) as door:
             head = [method + " " + target + " HTTP/1.1", "Host: 127.0.0.1", "Connection: close", *headers]
             door.sendall(("\r\n".join(head) + "\r\n\r\n").encode("latin-1"))
             while len(said) < 1 << 20 and (piece := door.recv(65536)):
