@@ -14,7 +14,7 @@ class LayerConformance(DriverTools):
     """The promises of `Sealing`."""
 
     async def test_a_layer_holds_what_was_sealed(self, driver: ConformingDriver, new_spec: NewSpec) -> None:
-        """Folders sealed in one sandbox are there in the next; sealing again changes nothing; it goes when nobody uses it."""
+        """Folders sealed in one sandbox are there in the next; sealing again changes nothing; unused, it goes."""
         if not (await driver.capabilities()).sealing:
             return
         maker = await driver.create(new_spec())

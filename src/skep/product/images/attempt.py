@@ -32,9 +32,9 @@ from skep.product.images.model import (
     SourceListing,
     UploadSource,
 )
+from skep.product.images.outcome import Made, Planned
 from skep.product.images.ports import Framework
 from skep.product.images.recognising import recognise
-from skep.product.images.records import Made, Planned
 from skep.product.images.stages import Stages
 from skep.product.images.steps import BuildPlan, LockStep
 from skep.product.images.workshop import BuildLog, Workshop

@@ -21,8 +21,9 @@ from skep.product.images.layers import Hold, Shelf
 from skep.product.images.ledger import Ledger
 from skep.product.images.model import Build, BuildId, Failure
 from skep.product.images.options import BuildOptions
+from skep.product.images.outcome import Made, Planned
 from skep.product.images.ports import BuildListener, Framework
-from skep.product.images.records import BuildRecords, Made, Planned, Stores
+from skep.product.images.records import BuildRecords, Stores
 from skep.product.images.removal import Removal
 from skep.product.images.stages import Stages, Tools
 from skep.product.images.workshop import AttemptLostError, BuildDriver, BuildLog

@@ -1,7 +1,7 @@
 """The rows of a build while it is worked on: each change is one transaction, checked against the lease."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Protocol
 
 from skep.kernel.clock import Clock, to_ms
@@ -16,42 +16,20 @@ from skep.product.images.failures import BuildFailedError
 from skep.product.images.model import (
     Build,
     BuildId,
-    Explanation,
     Failure,
     Image,
     ImageId,
-    Recognised,
     UploadSource,
 )
+from skep.product.images.outcome import Made, Planned
 from skep.product.images.ports import BuildListener, ImageStore
-from skep.product.sandboxes.model import Handle, LayerId, Phase, Sandbox, SandboxId
+from skep.product.sandboxes.model import Handle, Phase, Sandbox, SandboxId
 from skep.product.sandboxes.ports import SandboxStore
 from skep.product.work.model import Lease
 from skep.product.work.ports import WorkStore
 
 _FIRST_RETRY_MS = 500
 _LONGEST_RETRY_MS = 8_000
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Planned:
-    """What an attempt found out before it made anything."""
-
-    recognised: Recognised
-    commit: str
-    base_fingerprint: str
-    source_digest: str
-    explanation: Explanation
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Made:
-    """What an attempt has made."""
-
-    planned: Planned
-    layers: tuple[LayerId, ...]
-    #: Bytes of all its layers, also of those that it found made.
-    size: int
 
 
 class Stores(Protocol):
