@@ -207,7 +207,7 @@ async def services(db, clock, hub, stores, logs, blobs, driver, tmp_path):
             limits=RunLimits(),
             free_bytes=lambda: 1 << 40,
         ),
-        questions=AnswerService(db, stores.runs, stores.questions, access, hub, clock),
+        questions=AnswerService(db, stores.runs, stores.questions, stores.work, access, hub, clock),
         doctor=Doctor(
             driver=driver,
             sandboxes=sandboxes,

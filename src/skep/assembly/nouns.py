@@ -85,7 +85,7 @@ def make_nouns(base: Base) -> Nouns:
     builder = _builder(base, shelf, keyring, wires)
     agents = _agents(base, images, access, wires)
     watching = make_watching(base, access, images, work, keyring)
-    executors: dict[Kind, Executor] = {Kind.JOB: _jobs(base, access, secrets)}
+    executors: dict[Kind, Executor] = {Kind.JOB: _jobs(base, access, secrets, work)}
     queue = _queue(base, work, executors)
     runs = _runs(base, queue, access, executors)
 
@@ -105,7 +105,9 @@ def make_nouns(base: Base) -> Nouns:
         agents=agents,
         watching=watching,
         runs=runs,
-        answers=AnswerService(base.db, base.stores.runs, base.stores.questions, access, base.hub, base.clock),
+        answers=AnswerService(
+            base.db, base.stores.runs, base.stores.questions, base.stores.work, access, base.hub, base.clock
+        ),
     )
 
 
@@ -124,8 +126,10 @@ def _work(base: Base, wires: _Wires) -> WorkService:
 
 
 def _work_limits(settings: Settings) -> WorkLimits:
+    total = min(settings.max_sandboxes, settings.max_runs + settings.max_builds)
     return WorkLimits(
-        total=min(settings.max_sandboxes, settings.max_runs + settings.max_builds),
+        total=total,
+        resting=settings.max_sandboxes - total,  # what rests keeps its sandbox
         keys={
             run_queue.ALL_KEY: settings.max_runs,
             BUILDS_KEY: settings.max_builds,
@@ -213,7 +217,7 @@ def _agents(base: Base, images: ImageService, access: AccessService, wires: _Wir
 # ---- runs
 
 
-def _jobs(base: Base, access: AccessService, secrets: SecretService) -> JobExecutor:
+def _jobs(base: Base, access: AccessService, secrets: SecretService, work: WorkService) -> JobExecutor:
     records = Records(
         db=base.db,
         runs=base.stores.runs,
@@ -236,6 +240,7 @@ def _jobs(base: Base, access: AccessService, secrets: SecretService) -> JobExecu
         base.hub,
         base.clock,
         base.ids,
+        queue=work,
         most_s=limits.ask_timeout_s,
     )
     restarted_ms = base.node.started_ms if base.started.rebooted else 0

@@ -33,7 +33,7 @@ NODE = "nod_" + "0" * 26
 class World:
     """Everything that a run needs, and a few words to say what happens to it."""
 
-    def __init__(self, db, clock, ids, hub, folder, *, driver=None, limits=None, owner="one"):
+    def __init__(self, db, clock, ids, hub, folder, *, driver=None, limits=None, work_limits=None, owner="one"):
         self.db, self.clock, self.ids, self.hub, self.folder, self.owner = db, clock, ids, hub, folder, owner
         self.limits = limits or RunLimits(
             retry_s=0.005, min_free_bytes=0, output_bytes=200_000, result_bytes=10_000, artifact_bytes=200_000
@@ -56,7 +56,7 @@ class World:
             owner=owner,
             node_id=NODE,
             handlers=self.handlers,
-            limits=WorkLimits(),
+            limits=work_limits or WorkLimits(),
             timing=WorkTiming(poll_s=0.02),
         )
         self.executors = {Kind.JOB: self._executor()}
@@ -88,7 +88,9 @@ class World:
             limits=self.limits,
             free_bytes=lambda: self.free,
         )
-        self.answers = AnswerService(db, self.stores.runs, self.stores.questions, self.access, hub, clock)
+        self.answers = AnswerService(
+            db, self.stores.runs, self.stores.questions, self.stores.work, self.access, hub, clock
+        )
 
     def _executor(self):
         records = Records(
@@ -112,6 +114,7 @@ class World:
             self.hub,
             self.clock,
             self.ids,
+            queue=self.work,
             most_s=self.limits.ask_timeout_s,
         )
         return JobExecutor(

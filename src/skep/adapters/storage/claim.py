@@ -6,6 +6,8 @@ and drops the lanes whose keys are full. Who is among the next of a project stan
 oldest items: of these it looks at more. They take their places as if they were claimed one after the other, each time
 from the project that then holds the fewest leases. Before the first for whom a key would be overdrawn the
 claim ends: who comes after him is a matter for the next claim, in which that key counts as full.
+
+What rests stands beside this: it holds no key, no limit keeps it back, and it counts for nobody's turn.
 """
 
 from collections.abc import Sequence
@@ -14,19 +16,19 @@ from sqlalchemy import TextClause, column, text
 from sqlalchemy.sql.selectable import TextualSelect
 
 from skep.adapters.storage.dialect import Dialect
-from skep.adapters.storage.tables import work
+from skep.adapters.storage.tables import RESTING, work
 
 _CLAIM = """
 WITH RECURSIVE
 {clock}lanes(lane) AS (
-  SELECT min(lane) FROM work WHERE state = 'queued'
+  SELECT min(lane) FROM work WHERE state = 'queued' AND NOT :only_resting
   UNION ALL
   SELECT (SELECT min(w.lane) FROM work w WHERE w.state = 'queued' AND w.lane > lanes.lane)
   FROM lanes WHERE lanes.lane IS NOT NULL
 ),
 held(project_id, k1, k2, k3) AS MATERIALIZED (
   SELECT project_id, k1, k2, k3 FROM work
-  WHERE state = 'leased' AND lease_until_ms > {now}
+  WHERE state = 'leased' AND lease_until_ms > {now} AND NOT resting
 ),
 used(k, n) AS MATERIALIZED (
   SELECT k, count(*) FROM (
@@ -49,14 +51,20 @@ first_lanes(lane) AS MATERIALIZED (
 waiting AS (
   {items_of_lanes}
   UNION ALL
-  SELECT id, project_id, kind, node_id, k1, k2, k3 FROM work WHERE state = 'leased' AND lease_until_ms <= {now}
+  SELECT id, project_id, kind, node_id, k1, k2, k3, resting FROM work
+  WHERE state = 'leased' AND lease_until_ms <= {now} AND NOT resting AND NOT :only_resting
+  UNION ALL
+  SELECT id, project_id, kind, node_id, '', '', '', resting FROM work
+  WHERE {resting} AND (state = 'queued' AND not_before_ms <= {now} OR state = 'leased' AND lease_until_ms <= {now})
 ),
 of_projects AS (
-  SELECT c.id, c.project_id, c.k1, c.k2, c.k3, row_number() OVER (PARTITION BY c.project_id ORDER BY c.id) AS nth
+  SELECT c.id, c.project_id, c.k1, c.k2, c.k3, row_number() OVER (PARTITION BY c.project_id ORDER BY c.id) AS nth,
+    count(*) FILTER (WHERE NOT c.resting)
+      OVER (PARTITION BY c.project_id ORDER BY c.id ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS ahead
   FROM waiting c WHERE {claimable}
 ),
 turns AS (
-  SELECT p.id, p.k1, p.k2, p.k3, p.nth + (SELECT count(*) FROM held WHERE held.project_id = p.project_id) AS turn
+  SELECT p.id, p.k1, p.k2, p.k3, p.ahead + (SELECT count(*) FROM held WHERE held.project_id = p.project_id) AS turn
   FROM of_projects p WHERE p.nth <= :most
 ),
 places AS MATERIALIZED (
@@ -101,10 +109,12 @@ _WORDS: dict[Dialect, dict[str, str]] = {
         "heads_of_lanes": """SELECT w.lane, w.id, w.project_id, w.kind, w.node_id, w.k1, w.k2, w.k3
   FROM lanes JOIN work w ON w.id = (
     SELECT w.id FROM work w WHERE w.state = 'queued' AND w.lane = lanes.lane AND w.not_before_ms <= :now_ms
+      AND NOT w.resting
     ORDER BY w.id LIMIT 1)""",
-        "items_of_lanes": """SELECT w.id, w.project_id, w.kind, w.node_id, w.k1, w.k2, w.k3
+        "items_of_lanes": """SELECT w.id, w.project_id, w.kind, w.node_id, w.k1, w.k2, w.k3, w.resting
   FROM first_lanes JOIN work w ON w.id IN (
     SELECT w.id FROM work w WHERE w.state = 'queued' AND w.lane = first_lanes.lane AND w.not_before_ms <= :now_ms
+      AND NOT w.resting
     ORDER BY w.id LIMIT :most)""",
         "materialized": "",
         "lock_open": "",
@@ -120,10 +130,12 @@ _WORDS: dict[Dialect, dict[str, str]] = {
         "heads_of_lanes": """SELECT head.* FROM lanes CROSS JOIN LATERAL (
     SELECT w.lane, w.id, w.project_id, w.kind, w.node_id, w.k1, w.k2, w.k3 FROM work w
     WHERE w.state = 'queued' AND w.lane = lanes.lane AND w.not_before_ms <= (SELECT ms FROM now)
+      AND NOT w.resting
     ORDER BY w.id LIMIT 1) AS head""",
         "items_of_lanes": """SELECT item.* FROM first_lanes CROSS JOIN LATERAL (
-    SELECT w.id, w.project_id, w.kind, w.node_id, w.k1, w.k2, w.k3 FROM work w
+    SELECT w.id, w.project_id, w.kind, w.node_id, w.k1, w.k2, w.k3, w.resting FROM work w
     WHERE w.state = 'queued' AND w.lane = first_lanes.lane AND w.not_before_ms <= (SELECT ms FROM now)
+      AND NOT w.resting
     ORDER BY w.id LIMIT :most) AS item""",
         "materialized": "MATERIALIZED ",
         # An item that another server is just claiming is passed over, not waited for.
@@ -136,6 +148,10 @@ _WORDS: dict[Dialect, dict[str, str]] = {
 def claim_statement(dialect: Dialect, columns: Sequence[str]) -> TextualSelect:
     """Build the claim, which returns *columns* of the claimed items, at most `:most`, in no order."""
     words = _WORDS[dialect]
-    shared = {"limit_of_key": _LIMIT_OF_KEY.format(**words), "claimable": _CLAIMABLE.format(**words)}
+    shared = {
+        "resting": RESTING,
+        "limit_of_key": _LIMIT_OF_KEY.format(**words),
+        "claimable": _CLAIMABLE.format(**words),
+    }
     statement: TextClause = text(_CLAIM.format(columns=", ".join(columns), **shared, **words))
     return statement.columns(*(column(name, work.c[name].type) for name in columns))

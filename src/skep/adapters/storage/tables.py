@@ -40,6 +40,7 @@ AWAITING = "version_id IS NULL AND status = 'queued'"
 LIVE = "state IN ('queued', 'leased')"
 QUEUED = "state = 'queued'"
 LEASED = "state = 'leased'"
+RESTING = "resting AND state IN ('queued', 'leased')"
 DONE = "state = 'done'"
 DEAD = "state = 'dead'"
 ENDED = "ended_ms IS NOT NULL"
@@ -413,9 +414,11 @@ work = _table(
     _text("last_error"),
     _ms("created_ms"),
     _ms("ended_ms", nullable=True),
+    Column("resting", Boolean, nullable=False, server_default=false()),
     _partial("uq_work_live", "kind", "ref", where=LIVE, unique=True),
     _partial("ix_work_queued", "lane", "id", where=QUEUED),
     _partial("ix_work_leased", "lease_until_ms", where=LEASED),
+    _partial("ix_work_resting", "owner", where=RESTING),
     _partial("ix_work_done", "ended_ms", where=DONE),
     _partial("ix_work_dead", "ended_ms", where=DEAD),
 )

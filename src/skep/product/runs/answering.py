@@ -17,19 +17,29 @@ from skep.product.runs.model import News, Question, QuestionId, Run, RunId, RunS
 from skep.product.runs.news import news_of, statuses
 from skep.product.runs.ports import QuestionStore, RunStore
 from skep.product.runs.questions import check_answer, chosen, not_waiting, same
+from skep.product.runs.queue import work_id
 from skep.product.runs.records import say
 from skep.product.runs.service import find_run
+from skep.product.work.ports import WorkStore
 
 
 class AnswerService:
     """The verbs of questions."""
 
     def __init__(
-        self, db: Database, runs: RunStore, questions: QuestionStore, access: AccessService, hub: Hub, clock: Clock
+        self,
+        db: Database,
+        runs: RunStore,
+        questions: QuestionStore,
+        work: WorkStore,
+        access: AccessService,
+        hub: Hub,
+        clock: Clock,
     ) -> None:
         self._db = db
         self._runs = runs
         self._questions = questions
+        self._work = work
         self._access = access
         self._hub = hub
         self._clock = clock
@@ -119,6 +129,7 @@ class AnswerService:
         """Let the run go on, if it waits: one between two attempts finds the answer when it asks again."""
         for attempt in self._runs.attempts(tx, run.id)[-1:]:
             self._runs.save_attempt(tx, goes_on(attempt, now_ms))
+        self._work.go_on(tx, work_id(run.id))
         if run.status is not RunStatus.WAITING:
             return run
         going = replace(run, status=becomes(run.status, Happening.ANSWERED))

@@ -13,7 +13,7 @@ from skep.kernel.events import Hub
 from skep.kernel.ids import IdSource
 from skep.product.runs.machine import Happening, becomes, goes_on, waits
 from skep.product.runs.model import Asked, Attempt, AttemptId, AttemptPhase, Question, QuestionId, Run, RunStatus
-from skep.product.runs.ports import QuestionStore, RunStore
+from skep.product.runs.ports import QuestionStore, RunStore, WorkQueue
 from skep.product.runs.questions import MAX_QUESTIONS, new_question
 from skep.product.runs.records import say
 from skep.product.work.model import Lease
@@ -44,6 +44,7 @@ class Asking:
         clock: Clock,
         ids: IdSource,
         *,
+        queue: WorkQueue,
         most_s: float,
     ) -> None:
         self._db = db
@@ -53,6 +54,7 @@ class Asking:
         self._hub = hub
         self._clock = clock
         self._ids = ids
+        self._queue = queue
         self._most_s = most_s
 
     def now_ms(self) -> int:
@@ -74,7 +76,7 @@ class Asking:
             found = self._questions.by_key(tx, run.id, asked.key)
             question = found or self._insert(tx, new_question(asked, question_id, run, now_ms, self._most_s))
             if question.is_open(now_ms):
-                self._wait(tx, run, attempt, question, now_ms, is_new=found is None)
+                self._wait(tx, lease, run, attempt, question, now_ms, is_new=found is None)
             return question
 
         return await self._db.write(work)
@@ -90,6 +92,7 @@ class Asking:
             if attempt is None or run is None:
                 return
             self._runs.save_attempt(tx, goes_on(attempt, now_ms))
+            self._work.go_on(tx, lease.work_id)
             if run.status is RunStatus.WAITING:
                 self._runs.save(tx, replace(run, status=becomes(run.status, Happening.UNASKED)))
                 say(tx, self._db, self._runs, self._hub, run.id, now_ms, "run.resumed", why=why)
@@ -129,10 +132,13 @@ class Asking:
         self._questions.insert(tx, question)
         return question
 
-    def _wait(self, tx: Tx, run: Run, attempt: Attempt, question: Question, now_ms: int, *, is_new: bool) -> None:
+    def _wait(
+        self, tx: Tx, lease: Lease, run: Run, attempt: Attempt, question: Question, now_ms: int, *, is_new: bool
+    ) -> None:
         self._runs.save_attempt(tx, waits(attempt, now_ms))
         if run.status is not RunStatus.WAITING:
             self._runs.save(tx, replace(run, status=becomes(run.status, Happening.ASKED)))
+            self._queue.rest(tx, lease)
         elif not is_new:
             return  # it asks again what it waits for: after a restart, or on another connection
         said = {"id": question.id, "key": question.key, "text": question.text, "choices": list(question.choices)}

@@ -145,6 +145,10 @@ class WorkQueue(Protocol):
         """Ask the holder to stop; True if somebody holds it. An item that only waits becomes done."""
         ...
 
+    def rest(self, tx: Tx, lease: Lease) -> bool:
+        """Give back the place of what *lease* holds until `WorkStore.go_on`; False if it has to keep it."""
+        ...
+
 
 class JobDriver(Driver, Output, Holding, Files, Doors, Protocol):
     """A driver with the extras that a job needs."""

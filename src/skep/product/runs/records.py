@@ -252,6 +252,7 @@ class Records:
                 self._work.finish(tx, lease)
                 return
             waiting = replace(run, status=becomes(run.status, Happening.RETRIED))
+            self._work.go_on(tx, lease.work_id)  # what is begun anew waits for a place like any other
             if self._work.retry(tx, lease, not_before_ms=again_ms, error="lost"):
                 self._runs.save(tx, waiting)
                 self._say(tx, run.id, "run.queued", not_before_ms=again_ms)

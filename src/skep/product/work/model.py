@@ -74,8 +74,10 @@ class Lease:
 class WorkLimits:
     """How much one server does at once, and how many leases may share a key."""
 
-    #: Items that this server holds at once.
+    #: Items that this server holds at once, without those that rest.
     total: int = 64
+    #: Items beside them that may rest; what would rest beyond that keeps its place.
+    resting: int = 0
     #: Limits of single keys ("agent:agt_...").
     keys: Mapping[str, int] = field(default_factory=dict[str, int])
     #: Limits of all other keys, by what stands before their ':' ("agent", "project").

@@ -25,12 +25,15 @@ class WorkStore(Protocol):
         key_limits: Mapping[str, int],
         default_key_limits: Mapping[str, int],
         most: int,
+        only_resting: bool = False,
     ) -> list[WorkItem]:
         """Take the next items that may be done now, at most *most*, oldest first: one statement.
 
         An item may be done when it is queued and due, or its lease ran out; and for each of its keys fewer
         items are leased than `key_limits[key]`, or `default_key_limits[prefix of key up to ':']`, allows.
         Among projects the one with the fewest leased items comes first; within a project, the oldest item.
+        An item that rests is kept back by no limit and counts for none, nor among its project's;
+        with *only_resting* no others are taken.
 
         The items are those that as many claims of one each would take. There may be fewer than could be had: there
         is nothing more to claim only when none comes.
@@ -55,6 +58,24 @@ class WorkStore(Protocol):
 
     def retry(self, tx: Tx, lease: Lease, *, not_before_ms: int, error: str) -> bool:
         """Put the item back (after `check`); False when its attempts are used up and it is dead now."""
+        ...
+
+    def rest(self, tx: Tx, lease: Lease) -> None:
+        """Give back the item's place under all limits; it stays leased, and its holder goes on renewing the lease.
+
+        It rests until `go_on`, whoever holds it by then.
+
+        Raises:
+            FencedError: the lease is lost.
+        """
+        ...
+
+    def go_on(self, tx: Tx, work_id: WorkId) -> None:
+        """Have the item take its place again, if it rests; a limit may be exceeded by it, and new claims wait."""
+        ...
+
+    def resting(self, tx: Tx, owner: str) -> frozenset[WorkId]:
+        """Return what rests of the items that *owner* holds."""
         ...
 
     def request_cancel(self, tx: Tx, kind: str, ref: str) -> bool:

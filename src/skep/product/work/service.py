@@ -17,6 +17,7 @@ from skep.kernel.database import Database, Tx
 from skep.kernel.errors import FencedError, UnavailableError
 from skep.kernel.events import Hub
 from skep.kernel.ids import IdSource
+from skep.product.work.claiming import Claiming
 from skep.product.work.machine import backoff_s, is_left_open, is_lost
 from skep.product.work.model import Lease, NewWork, WorkId, WorkItem, WorkLimits, WorkTiming
 from skep.product.work.ports import GivesUp, Handler, WorkStore
@@ -27,7 +28,6 @@ logger = logging.getLogger(__name__)
 TOPIC = "work"
 CANCEL_TOPIC = "work.cancel"
 
-_CLAIMS_AT_ONCE = 32
 _MAX_ERROR = 2000
 #: How long a handler that has given its item back may go on clearing up after it.
 _CLEARING_UP_S = 2.0
@@ -71,10 +71,12 @@ class WorkService:
         self._clock = clock
         self._ids = ids
         self._owner = owner
-        self._node_id = node_id
         self._handlers = handlers
         self._limits = limits
         self._timing = timing or WorkTiming()
+        self._claiming = Claiming(
+            db, store, owner=owner, node_id=node_id, handlers=handlers, limits=limits, timing=self._timing
+        )
         self._jitter = jitter
         self._held: dict[WorkId, _Held] = {}
         #: What goes on beside the handlers: calls of `cancel`, giving back.
@@ -99,6 +101,18 @@ class WorkService:
         if held:
             self._hub.announce(self._db, tx, CANCEL_TOPIC)
         return held
+
+    def rest(self, tx: Tx, lease: Lease) -> bool:
+        """Give back the place of what *lease* holds until `WorkStore.go_on`; False: as many rest as may, it keeps it.
+
+        Raises:
+            FencedError: the lease is lost.
+        """
+        if len(self._store.resting(tx, lease.owner)) >= self._limits.resting:
+            return False
+        self._store.rest(tx, lease)
+        self._hub.announce(self._db, tx, TOPIC)
+        return True
 
     @property
     def holding(self) -> int:
@@ -130,35 +144,14 @@ class WorkService:
 
     async def _fill(self) -> bool:
         """Claim while there is room; True if there may be more to claim at once."""
-        room = min(self._limits.total - len(self._held), _CLAIMS_AT_ONCE)
-        if room <= 0 or not self._handlers:
-            return False
         try:
-            items = await self._db.write(lambda tx: self._claim(tx, room))
+            items, more = await self._claiming.more(self._held)
         except UnavailableError as exc:
             logger.warning("no work can be claimed: %s", exc)
             return False
         for item in items:
             self._start(item)
-        return len(items) == room
-
-    def _claim(self, tx: Tx, room: int) -> list[WorkItem]:
-        items: list[WorkItem] = []
-        while len(items) < room:
-            more = self._store.claim(
-                tx,
-                kinds=list(self._handlers),
-                owner=self._owner,
-                node_id=self._node_id,
-                lease_ms=self._lease_ms,
-                key_limits=self._limits.keys,
-                default_key_limits=self._limits.key_defaults,
-                most=room - len(items),
-            )
-            if not more:
-                break
-            items += more
-        return items
+        return more
 
     @property
     def _lease_ms(self) -> int:

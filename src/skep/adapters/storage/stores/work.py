@@ -26,7 +26,7 @@ from skep.adapters.storage.claim import claim_statement
 from skep.adapters.storage.dialect import Dialect, insert_new
 from skep.adapters.storage.mapper import Mapper, on
 from skep.adapters.storage.shared import shared_on
-from skep.adapters.storage.tables import DEAD, DONE, LEASED, LIVE, QUEUED, work
+from skep.adapters.storage.tables import DEAD, DONE, LEASED, LIVE, QUEUED, RESTING, work
 from skep.kernel.database import Tx
 from skep.kernel.errors import FencedError
 from skep.product.work.model import Lease, NewWork, WorkId, WorkItem, WorkState
@@ -68,6 +68,7 @@ class SqlWorkStore:
         all_held = (*(c[name] == value for name, value in each.items()), text(LEASED))
         self._check_all = select(func.count(c.id)).where(*all_held)
         self._finish_all = update(work).where(*all_held).values(state=_DONE, ended_ms=now, owner="", lease_until_ms=0)
+        self._rest = update(work).where(*held).values(resting=True)
         used_up = c.attempts >= c.max_attempts
         self._retry = (
             update(work)
@@ -94,6 +95,8 @@ class SqlWorkStore:
             .where(text(LEASED), c.owner.in_(bindparam("owners", expanding=True)))
             .values(state=_QUEUED, owner="", lease_until_ms=0)
         )
+        self._go_on = update(work).where(c.id == bindparam("work_id"), text(RESTING)).values(resting=False)
+        self._resting = select(c.id).where(text(RESTING), text(LEASED), c.owner == bindparam("held_by"))
         self._counts = select(c.state, func.count()).group_by(c.state)
         self._prune, self._prune_dead = (
             delete(work).where(
@@ -128,6 +131,7 @@ class SqlWorkStore:
             "owner": "",
             "cancel_requested": False,
             "last_error": "",
+            "resting": False,
             "ended_ms": None,
         }
         self._settled(tx).execute(self._enqueue, self._timed(values))
@@ -143,6 +147,7 @@ class SqlWorkStore:
         key_limits: Mapping[str, int],
         default_key_limits: Mapping[str, int],
         most: int,
+        only_resting: bool = False,
     ) -> list[WorkItem]:
         """Take the next items that may be done now: one statement."""
         values = {
@@ -153,6 +158,7 @@ class SqlWorkStore:
             "key_limits": json.dumps(dict(key_limits)),
             "default_key_limits": json.dumps(dict(default_key_limits)),
             "most": most,
+            "only_resting": only_resting,
         }
         rows = self._settled(tx).execute(self._claim, self._timed(values))
         return sorted(map(self._items.item, rows), key=lambda item: item.id)
@@ -206,6 +212,19 @@ class SqlWorkStore:
         if row is None:
             raise _fenced(lease)
         return row[0] == _QUEUED
+
+    def rest(self, tx: Tx, lease: Lease) -> None:
+        """Give back the item's place; `FencedError` as in `check`."""
+        if self._settled(tx).execute(self._rest, _held(lease)).rowcount != 1:
+            raise _fenced(lease)
+
+    def go_on(self, tx: Tx, work_id: WorkId) -> None:
+        """Have the item take its place again, if it rests."""
+        self._settled(tx).execute(self._go_on, {"work_id": work_id})
+
+    def resting(self, tx: Tx, owner: str) -> frozenset[WorkId]:
+        """Return what rests of the items that *owner* holds."""
+        return frozenset(WorkId(row[0]) for row in self._settled(tx).execute(self._resting, {"held_by": owner}))
 
     def request_cancel(self, tx: Tx, kind: str, ref: str) -> bool:
         """Ask the holder to stop; True if somebody holds it. An item that only waits becomes done."""

@@ -1,4 +1,4 @@
-"""Layers that are kept account of, locks, host keys, webhooks, polling, questions to people.
+"""Layers that are kept account of, locks, host keys, webhooks, polling, questions to people, work that rests.
 
 Revision ID: 0003
 """
@@ -98,6 +98,9 @@ def _add_columns() -> None:
     op.create_index("ix_agents_owner", "agents", ["project_id", "owner", "id"])
     op.add_column("attempts", _big("waited_ms", default="0"))
     op.add_column("attempts", _big("waiting_since_ms", nullable=True))
+    op.add_column("work", sa.Column("resting", sa.Boolean(), nullable=False, server_default=sa.false()))
+    resting = sa.text("resting AND state IN ('queued', 'leased')")
+    op.create_index("ix_work_resting", "work", ["owner"], sqlite_where=resting, postgresql_where=resting)
 
 
 def _create_questions() -> None:
