@@ -14,7 +14,7 @@ from dataclasses import replace
 import aiohttp
 
 from skep.kernel.errors import SkepError
-from skep.product.gateway.door_paths import place_of
+from skep.product.gateway.door_paths import Place, place_of
 from skep.product.gateway.download import PIECE, Download, Running, checked
 from skep.product.gateway.model import Digest
 from skep.product.gateway.ports import Draft, PackageCache
@@ -176,8 +176,8 @@ class Downloads:
                     return ""
                 place = place_of(url)
                 log.warning("a file is not what its digest says", extra={"host": place.host, "path": place.path})
-                return f"{place.authority} gave another file than the one of {digest.algorithm} {digest.hex}"
-        return f"{place_of(url).authority} broke the file off {_TRIES} times"
+                return f"{_named(place)} gave another file than the one with the hash {digest.algorithm}:{digest.hex}"
+        return f"{_named(place_of(url))} broke the file off {_TRIES} times"
 
     async def _take(self, download: Download, response: aiohttp.ClientResponse, running: Running) -> None:
         """Append the body; what an earlier try brought is skipped, the digest speaks of what was kept."""
@@ -190,6 +190,11 @@ class Downloads:
             if fresh:
                 running.update(fresh)
                 await download.write(fresh)
+
+
+def _named(place: Place) -> str:
+    """Return the last part of a file's path, percent-encoded as it is, and who has it."""
+    return f"{place.path.partition('?')[0].rpartition('/')[2][:200]}: {place.authority}"
 
 
 def _fail(download: Download, error: Exception) -> None:

@@ -137,7 +137,7 @@ class EgressProxy:
         except LimitPassedError as error:
             exchange.over_limit, exchange.reason = True, str(error)
         except BrokenOffError as error:
-            exchange.reason = str(error)
+            exchange.allowed, exchange.refusal, exchange.reason = False, Refusal.FILE, str(error)
             writer.transport.abort()
         except (OSError, TimeoutError, EOFError, heads.BadHeadError) as error:
             exchange.reason = exchange.reason or f"broken off: {error or type(error).__name__}"

@@ -67,6 +67,8 @@ class Refusal(StrEnum):
     ADDRESS = "address"
     #: The request is malformed, comes from a web page, or is one too many.
     REQUEST = "request"
+    #: A file is not what its digest says, or does not come whole: it was cut off before its end.
+    FILE = "file"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
