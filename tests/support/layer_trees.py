@@ -37,6 +37,12 @@ def disk_bytes(folder: Path) -> int:
     return sum(seen.values())
 
 
+def content_bytes(folder: Path) -> int:
+    """Return what the files below *folder* hold, each file once."""
+    files = (path.lstat() for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
+    return sum({(status.st_dev, status.st_ino): status.st_size for status in files}.values())
+
+
 def _described(path: Path) -> tuple[str, str]:
     status = path.lstat()
     mode = f"{stat.filemode(status.st_mode)} {status.st_uid}:{status.st_gid}"
