@@ -5,7 +5,7 @@ import asyncio
 from sqlalchemy import event
 
 from skep.adapters.storage.stores import make_stores
-from skep.testing.work_conformance import lease_of, work
+from skep.testing.work_desk import lease_of, work
 
 MANY = 40
 

@@ -35,6 +35,7 @@ class World:
 
     def __init__(self, db, clock, ids, hub, folder, *, driver=None, limits=None, work_limits=None, owner="one"):
         self.db, self.clock, self.ids, self.hub, self.folder, self.owner = db, clock, ids, hub, folder, owner
+        self.work_limits = work_limits or WorkLimits()
         self.limits = limits or RunLimits(
             retry_s=0.005, min_free_bytes=0, output_bytes=200_000, result_bytes=10_000, artifact_bytes=200_000
         )
@@ -56,7 +57,7 @@ class World:
             owner=owner,
             node_id=NODE,
             handlers=self.handlers,
-            limits=work_limits or WorkLimits(),
+            limits=self.work_limits,
             timing=WorkTiming(poll_s=0.02),
         )
         self.executors = {Kind.JOB: self._executor()}
@@ -131,6 +132,7 @@ class World:
             self.folder,
             driver=self.driver,
             limits=self.limits,
+            work_limits=self.work_limits,
             owner=owner,
         )
         made.admin = self.admin
