@@ -29,16 +29,16 @@ from skep.product.agents.redeploy import Redeploy
 from skep.product.agents.service import AgentService
 from skep.product.agents.watch import Watch
 from skep.product.agents.webhooks import WebhookService
-from skep.product.images.base import Runtime
-from skep.product.images.care import ImageCare
-from skep.product.images.catalogue import Catalogue
-from skep.product.images.host_keys import KnownHosts
-from skep.product.images.keyring import Keyring
-from skep.product.images.layers import Clearing, Shelf
+from skep.product.images.fetch.addresses import leave
+from skep.product.images.fetch.host_keys import KnownHosts
+from skep.product.images.fetch.keyring import Keyring
+from skep.product.images.layers.care import ImageCare
+from skep.product.images.layers.catalogue import Catalogue
+from skep.product.images.layers.clearing import Clearing, Shelf
+from skep.product.images.layers.runtimes import RuntimeList
 from skep.product.images.options import build_options
-from skep.product.images.runtimes import RuntimeList
+from skep.product.images.planning.base import Runtime
 from skep.product.images.service import ImageService
-from skep.product.images.sources import leave
 from skep.product.runs.answering import AnswerService
 from skep.product.runs.model import RunLimits
 from skep.product.runs.queue import RunQueue

@@ -3,8 +3,8 @@
 import json
 from dataclasses import replace
 
-from skep.product.images.listing import ANSWER
-from skep.product.images.locks import ANSWER as ANSWER_OF_LOCK
+from skep.product.images.fetch.listing import ANSWER
+from skep.product.images.planning.locks import ANSWER as ANSWER_OF_LOCK
 from skep.product.sandboxes.model import Command, Handle
 from skep.testing.behaviour import Behaviour, scripted
 from skep.testing.clock import ManualClock

@@ -17,7 +17,7 @@ from skep.adapters.blobs.packages import FolderPackages
 from skep.kernel.clock import SystemClock
 from skep.kernel.indexes import Indexes
 from skep.product.gateway.egress import EgressLimits, EgressProxy
-from skep.product.gateway.mirror import Mirrors
+from skep.product.gateway.mirror.sites import Mirrors
 from skep.product.gateway.model import ConnectionRecord, LockedFile, Policy
 from skep.product.gateway.policy import parse_rule
 from skep.product.gateway.resolver import SystemResolver

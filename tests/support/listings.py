@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 
 from skep.library.frameworks import load
-from skep.product.images.inside import wanted
+from skep.product.images.fetch.inside import wanted
 from skep.product.images.model import Recognised, SourceListing
-from skep.product.images.recognising import recognise
+from skep.product.images.planning.recognising import recognise
 
 
 def listing(texts: Mapping[str, str]) -> SourceListing:

@@ -22,7 +22,7 @@ from skep.kernel.log import Redactor
 from skep.kernel.settings import Settings, operator_indexes
 from skep.library import runtimes
 from skep.product.blobs.sweep import Files
-from skep.product.gateway.mirror import Mirrors
+from skep.product.gateway.mirror.sites import Mirrors
 from skep.product.nodes.model import Node, NodeId, NodeStart
 from skep.product.nodes.service import NodeService
 

@@ -6,10 +6,10 @@ from skep.assembly.base import Base
 from skep.kernel.settings import MIB, Settings
 from skep.library.runtimes import machine
 from skep.product.access.service import AccessService
-from skep.product.images.care import ImageCare
-from skep.product.images.catalogue import Catalogue
-from skep.product.images.layers import Clearing, LayerRules
-from skep.product.images.runtimes import RuntimeList
+from skep.product.images.layers.care import ImageCare
+from skep.product.images.layers.catalogue import Catalogue
+from skep.product.images.layers.clearing import Clearing, LayerRules
+from skep.product.images.layers.runtimes import RuntimeList
 
 _DAY_MS = 86_400_000
 

@@ -18,9 +18,9 @@ from skep.product.blobs.space import Space
 from skep.product.gateway.resolver import SystemResolver
 from skep.product.images import builder as builds
 from skep.product.images.builder import Builder
-from skep.product.images.catalogue import Catalogue
-from skep.product.images.keyring import Keyring
-from skep.product.images.layers import Clearing, Shelf
+from skep.product.images.fetch.keyring import Keyring
+from skep.product.images.layers.catalogue import Catalogue
+from skep.product.images.layers.clearing import Clearing, Shelf
 from skep.product.images.options import build_options
 from skep.product.images.ports import BuildListener
 from skep.product.images.service import BUILDS_KEY, ImageService

@@ -8,7 +8,7 @@ from skep.kernel.clock import Clock
 from skep.kernel.errors import InvalidError
 from skep.kernel.settings import MIB, Settings
 from skep.library import runtimes
-from skep.product.gateway.mirror import Mirrors
+from skep.product.gateway.mirror.sites import Mirrors
 from skep.product.gateway.model import Policy
 from skep.product.gateway.resolver import SystemResolver
 from skep.product.gateway.upstream import Upstream

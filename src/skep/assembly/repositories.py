@@ -10,12 +10,12 @@ from skep.product.agents.redeploy import Redeploy
 from skep.product.agents.watch import Watch
 from skep.product.agents.webhooks import WebhookService
 from skep.product.gateway.resolver import SystemResolver
-from skep.product.images.host_keys import parse_known_hosts
-from skep.product.images.keyring import Keyring
-from skep.product.images.looking import Looker
+from skep.product.images.fetch.addresses import leave
+from skep.product.images.fetch.host_keys import parse_known_hosts
+from skep.product.images.fetch.keyring import Keyring
+from skep.product.images.fetch.looking import Looker
 from skep.product.images.options import build_options
 from skep.product.images.service import ImageService
-from skep.product.images.sources import leave
 from skep.product.secrets.service import SecretService
 from skep.product.work.service import WorkService
 

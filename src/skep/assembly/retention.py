@@ -7,7 +7,7 @@ from skep.assembly.care import layer_rules
 from skep.assembly.nouns import Nouns
 from skep.product.access.retention import AccessRetention
 from skep.product.agents.retention import VersionRetention
-from skep.product.images.layers import LayerRetention
+from skep.product.images.layers.clearing import LayerRetention
 from skep.product.images.retention import ImageRetention
 from skep.product.runs.retention import RunRetention
 from skep.product.work.retention import WorkRetention

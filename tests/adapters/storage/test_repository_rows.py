@@ -5,7 +5,7 @@ import pytest
 from skep.kernel.errors import ConflictError
 from skep.product.agents.model import Agent, AgentConfig, AgentId, Kind, Looked
 from skep.product.agents.webhooks import Webhook
-from skep.product.images.keyring import SeenKey
+from skep.product.images.fetch.keyring import SeenKey
 from skep.product.images.model import Failure, GitSource
 
 AGENT = Agent(

@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from skep.product.images.host_keys import parse_key
-from skep.product.images.sources import Remote
+from skep.product.images.fetch.addresses import Remote
+from skep.product.images.fetch.host_keys import parse_key
 
 SECOND, ZERO = "2" * 40, "0" * 40
 

@@ -2,9 +2,9 @@
 
 from skep.edge.cli.runtimes import newest
 from skep.edge.wire.runtimes import RuntimeView
-from skep.product.images import layer_plans
-from skep.product.images.base import Base, Runtime
 from skep.product.images.model import Layer, LayerKind
+from skep.product.images.planning import layer_plans
+from skep.product.images.planning.base import Base, Runtime
 
 
 async def test_runtimes_say_where_they_are_from_and_whether_they_are_there(admin, db, stores, driver):

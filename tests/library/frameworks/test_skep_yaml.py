@@ -14,7 +14,7 @@ from skep.library.frameworks.skep_yaml import SkepYaml, declared_name
 from skep.library.frameworks.skep_yaml.keys import KEYS, json_schema
 from skep.product.agents.model import AgentLimits, Resources
 from skep.product.images.model import Declared, Install, Language, Recognised, SourceListing
-from skep.product.images.recognising import recognise
+from skep.product.images.planning.recognising import recognise
 
 FULL = """\
 command: python -m "my bees" --fast

@@ -10,7 +10,7 @@ from skep.library import runtimes
 from skep.library.runtimes import Source
 from skep.library.runtimes.node import nodes
 from skep.library.runtimes.python import pythons
-from skep.product.images.base import Runtime
+from skep.product.images.planning.base import Runtime
 
 
 def entry(version: str, **changes) -> dict[str, object]:

@@ -10,7 +10,7 @@ import pytest
 from indexes import allowing, indexes, opened
 
 from skep.kernel.indexes import Indexes, with_own
-from skep.product.gateway.door_paths import file_path, place_of, upstream
+from skep.product.gateway.mirror.door_paths import file_path, place_of, upstream
 from skep.product.gateway.model import LockedFile, Refusal
 from skep.testing.certificates import Authority
 from skep.testing.package_index import serve_index

@@ -8,7 +8,7 @@ import pytest
 from indexes import NPM, allowing, indexes, opened
 
 from skep.kernel.indexes import with_own
-from skep.product.gateway.door_paths import upstream
+from skep.product.gateway.mirror.door_paths import upstream
 from skep.product.gateway.model import LockedFile
 from skep.testing.package_index import serve_index
 from skep.testing.packages import npm_package, sdist, wheel

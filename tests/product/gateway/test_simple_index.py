@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from skep.kernel.errors import InvalidError
-from skep.product.gateway import npm, simple_index
-from skep.product.gateway.door_paths import Place, file_path, parse_file_path, place_of, upstream
-from skep.product.gateway.simple_index import IndexFile, parse_html, parse_json, render
+from skep.product.gateway.mirror import npm, simple_index
+from skep.product.gateway.mirror.door_paths import Place, file_path, parse_file_path, place_of, upstream
+from skep.product.gateway.mirror.simple_index import IndexFile, parse_html, parse_json, render
 
 AT = "https://index.example/simple/a/"
 SHA = "ab" * 32

@@ -23,14 +23,14 @@ from skep.library.runtimes import Installed
 from skep.library.runtimes.node import nodes
 from skep.product.access.model import Principal, ProjectId, Scope, TokenId
 from skep.product.access.service import AccessService
-from skep.product.gateway.mirror import Mirrors
+from skep.product.gateway.mirror.sites import Mirrors
 from skep.product.gateway.model import Policy
 from skep.product.gateway.resolver import SystemResolver
 from skep.product.gateway.upstream import Upstream
 from skep.product.images.builder import Builder
-from skep.product.images.host_keys import KnownHosts
-from skep.product.images.keyring import Keyring
-from skep.product.images.layers import Shelf
+from skep.product.images.fetch.host_keys import KnownHosts
+from skep.product.images.fetch.keyring import Keyring
+from skep.product.images.layers.clearing import Shelf
 from skep.product.images.model import Build, BuildStatus, Image, Source
 from skep.product.images.options import build_options
 from skep.product.images.service import ImageService

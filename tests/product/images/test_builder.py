@@ -11,7 +11,7 @@ from skep.kernel.errors import InvalidError, NotFoundError
 from skep.kernel.paging import PageQuery
 from skep.kernel.settings import Settings
 from skep.product.access.model import ProjectId
-from skep.product.images.listing import ANSWER
+from skep.product.images.fetch.listing import ANSWER
 from skep.product.images.model import (
     BuildId,
     BuildStatus,

@@ -8,10 +8,10 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed25519, rsa
 
 from skep.kernel.secret import Secret
-from skep.product.images import git_credential
-from skep.product.images.credentials import CredentialKind, read
 from skep.product.images.failures import BuildFailedError
-from skep.product.images.sources import leave, remote
+from skep.product.images.fetch import git_credential
+from skep.product.images.fetch.addresses import leave, remote
+from skep.product.images.fetch.credentials import CredentialKind, read
 
 ALLOWED = leave((), ("git.lan", "bitbucket.org"))
 HTTPS = remote("https://git.example:8443/a.git", ALLOWED)

@@ -1,8 +1,8 @@
 """git's commands and environment, exactly: what is never allowed, and where a credential is answered."""
 
-from skep.product.images import git
-from skep.product.images.credentials import CredentialKind
-from skep.product.images.sources import leave, remote
+from skep.product.images.fetch import git
+from skep.product.images.fetch.addresses import leave, remote
+from skep.product.images.fetch.credentials import CredentialKind
 
 ORIGIN = remote("https://git.example:8443/a.git", leave((), ()))
 SSH = remote("ssh://git@git.lan:2222/a.git", leave((), ("git.lan",)))

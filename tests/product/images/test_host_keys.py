@@ -7,7 +7,7 @@ import hmac
 import pytest
 
 from skep.kernel.errors import InvalidError
-from skep.product.images.host_keys import KnownHosts, first_seen, parse_key, parse_known_hosts, render
+from skep.product.images.fetch.host_keys import KnownHosts, first_seen, parse_key, parse_known_hosts, render
 
 #: As docs.github.com, docs.gitlab.com and support.atlassian.com publish them.
 PUBLISHED = {

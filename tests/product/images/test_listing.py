@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from skep.kernel.errors import InvalidError
-from skep.product.images import inside, listing
+from skep.product.images.fetch import inside, listing
 
 
 def run(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:

@@ -8,12 +8,12 @@ from hypothesis import strategies as st
 
 from skep.kernel.errors import InvalidError
 from skep.product.gateway.model import LockedFile
-from skep.product.images import locks
-from skep.product.images.base import Base, Runtime
 from skep.product.images.environment import LOCKING
-from skep.product.images.locks import Lock, LockedSource, LockedWheel
 from skep.product.images.model import Install, Language, Recognised, SourceListing
-from skep.product.images.steps import LockStep, Reach
+from skep.product.images.planning import locks
+from skep.product.images.planning.base import Base, Runtime
+from skep.product.images.planning.locks import Lock, LockedSource, LockedWheel
+from skep.product.images.planning.steps import LockStep, Reach
 
 UV = "/opt/skep/bin/uv"
 HASHED = ("--format", "pylock.toml", "--generate-hashes", "--quiet", "--output-file", "/tmp/pylock.toml")

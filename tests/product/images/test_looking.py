@@ -6,7 +6,7 @@ from building import BuildingDriver
 from skep.kernel.secret import Secret
 from skep.product.gateway.resolver import SystemResolver
 from skep.product.images.failures import BuildFailedError
-from skep.product.images.looking import Looker
+from skep.product.images.fetch.looking import Looker
 from skep.product.images.model import GitSource
 from skep.product.sandboxes.model import Phase, Sandbox, SandboxId
 from skep.product.work.model import NewWork, WorkId

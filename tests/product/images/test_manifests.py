@@ -4,8 +4,8 @@ import pytest
 
 from skep.kernel import bounded_toml
 from skep.kernel.errors import InvalidError
-from skep.product.images import manifests
 from skep.product.images.model import SourceListing
+from skep.product.images.planning import manifests
 
 
 @pytest.mark.parametrize(

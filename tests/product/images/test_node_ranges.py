@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skep.product.images.node_ranges import satisfies
+from skep.product.images.planning.node_ranges import satisfies
 
 
 @pytest.mark.parametrize(

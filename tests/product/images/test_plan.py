@@ -7,12 +7,13 @@ import pytest
 
 from skep.kernel.errors import InvalidError
 from skep.product.gateway.model import LockedFile
-from skep.product.images import environment, layer_plans
-from skep.product.images.base import Base, Runtime
-from skep.product.images.locks import Lock, LockedSource, LockedWheel
+from skep.product.images import environment
 from skep.product.images.model import Install, Language, LayerKind, Recognised, SourceListing
-from skep.product.images.plan import plan_build
-from skep.product.images.steps import BuildPlan, LayerPlan, Reach
+from skep.product.images.planning import layer_plans
+from skep.product.images.planning.base import Base, Runtime
+from skep.product.images.planning.locks import Lock, LockedSource, LockedWheel
+from skep.product.images.planning.planner import plan_build
+from skep.product.images.planning.steps import BuildPlan, LayerPlan, Reach
 
 UV = "/opt/skep/bin/uv"
 INTO = (UV, "pip", "install", "--python", "/opt/env/bin/python", "--no-deps")

@@ -9,7 +9,7 @@ from building import BuildingDriver
 from skep.kernel.clock import to_ms
 from skep.kernel.errors import ConflictError
 from skep.product.blobs.sweep import Files
-from skep.product.images.layers import UNUSED_S, Clearing, LayerRetention, LayerRules, Shelf, Shelved, due
+from skep.product.images.layers.clearing import UNUSED_S, Clearing, LayerRetention, LayerRules, Shelf, Shelved, due
 from skep.product.images.model import FilesSource, ImageId, Layer, LayerKind, UploadSource
 from skep.product.images.retention import ImageRetention
 from skep.product.sandboxes.model import LayerId

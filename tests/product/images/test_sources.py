@@ -3,9 +3,9 @@
 import pytest
 
 from skep.kernel.errors import InvalidError, TooLargeError
-from skep.product.images import sources
+from skep.product.images.fetch import addresses as sources
+from skep.product.images.fetch.addresses import Leave, check, leave, remote
 from skep.product.images.model import FilesSource, GitSource, ImageSource, UploadId, UploadSource
-from skep.product.images.sources import Leave, check, leave, remote
 
 NONE = Leave()
 ORIGIN = remote("https://git.example/me/agent.git", NONE)

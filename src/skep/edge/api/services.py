@@ -12,9 +12,9 @@ from skep.product.access.ports import IdempotencyStore
 from skep.product.access.service import AccessService
 from skep.product.agents.service import AgentService
 from skep.product.agents.webhooks import WebhookService
-from skep.product.images.catalogue import Catalogue
-from skep.product.images.keyring import Keyring
-from skep.product.images.runtimes import RuntimeList
+from skep.product.images.fetch.keyring import Keyring
+from skep.product.images.layers.catalogue import Catalogue
+from skep.product.images.layers.runtimes import RuntimeList
 from skep.product.images.service import ImageService
 from skep.product.runs.answering import AnswerService
 from skep.product.runs.service import RunService

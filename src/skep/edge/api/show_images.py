@@ -2,8 +2,8 @@
 
 from skep.edge.wire import images
 from skep.kernel.clock import from_ms
-from skep.product.images.care import KeptLayer
-from skep.product.images.catalogue import KeptImage, Pruned, Shown
+from skep.product.images.layers.care import KeptLayer
+from skep.product.images.layers.catalogue import KeptImage, Pruned, Shown
 from skep.product.images.model import Layer
 
 

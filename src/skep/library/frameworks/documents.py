@@ -9,7 +9,7 @@ from typing import Any, cast
 
 from skep.kernel import bounded_toml
 from skep.kernel.errors import InvalidError
-from skep.product.images.inside import MAX_TEXT
+from skep.product.images.fetch.inside import MAX_TEXT
 from skep.product.images.model import SourceListing
 
 Table = Mapping[str, Any]

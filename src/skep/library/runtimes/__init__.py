@@ -11,7 +11,7 @@ from pathlib import Path
 from skep.kernel.errors import InvalidError
 from skep.library.runtimes.node import nodes
 from skep.library.runtimes.python import Source, pythons
-from skep.product.images.base import Runtime
+from skep.product.images.planning.base import Runtime
 
 log = logging.getLogger(__name__)
 

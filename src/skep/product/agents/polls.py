@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from skep.kernel.errors import InvalidError
 from skep.product.agents.model import Agent, Keep, Looked
-from skep.product.images.git import is_whole_commit
+from skep.product.images.fetch.git import is_whole_commit
 from skep.product.images.model import Build, BuildStatus, Failure, GitSource, Source
 
 SHORTEST_S = 30.0

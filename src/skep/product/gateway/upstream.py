@@ -17,8 +17,8 @@ from yarl import URL
 from skep.kernel.clock import Clock
 from skep.kernel.errors import InvalidError
 from skep.kernel.indexes import Login, basic
-from skep.product.gateway.door_paths import Place, place_of
 from skep.product.gateway.judged import AddressRefusedError, JudgedResolver
+from skep.product.gateway.mirror.door_paths import Place, place_of
 from skep.product.gateway.model import Policy, Refusal
 from skep.product.gateway.policy import decide, decide_address
 from skep.product.gateway.ports import Resolver

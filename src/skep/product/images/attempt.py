@@ -12,12 +12,11 @@ from dataclasses import dataclass, replace
 from skep.kernel.errors import InvalidError, NotFoundError, SkepError, TooLargeError
 from skep.product.blobs.model import BlobId
 from skep.product.blobs.ports import BlobStore
-from skep.product.images import layer_plans, left_out, locks, plan
-from skep.product.images.base import Base, Runtimes
-from skep.product.images.credentials import Credential
 from skep.product.images.failures import BuildFailedError
-from skep.product.images.fetching import Fetcher
-from skep.product.images.keyring import Keyring
+from skep.product.images.fetch import left_out
+from skep.product.images.fetch.credentials import Credential
+from skep.product.images.fetch.fetcher import Fetcher
+from skep.product.images.fetch.keyring import Keyring
 from skep.product.images.layering import Layering, Means, Step
 from skep.product.images.model import (
     Build,
@@ -33,10 +32,13 @@ from skep.product.images.model import (
     UploadSource,
 )
 from skep.product.images.outcome import Made, Planned
+from skep.product.images.planning import layer_plans, locks
+from skep.product.images.planning import planner as plan
+from skep.product.images.planning.base import Base, Runtimes
+from skep.product.images.planning.recognising import recognise
+from skep.product.images.planning.steps import BuildPlan, LockStep
 from skep.product.images.ports import Framework
-from skep.product.images.recognising import recognise
 from skep.product.images.stages import Stages
-from skep.product.images.steps import BuildPlan, LockStep
 from skep.product.images.workshop import BuildLog, Workshop
 
 

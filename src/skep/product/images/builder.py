@@ -13,15 +13,15 @@ from skep.product.blobs.ports import BlobStore, LogStore
 from skep.product.gateway.ports import Mirrors, Resolver
 from skep.product.images import failures, machine
 from skep.product.images.attempt import Attempt, Source
-from skep.product.images.base import NoRuntimes, Runtimes
 from skep.product.images.failures import BuildFailedError
-from skep.product.images.keyring import Keyring
+from skep.product.images.fetch.keyring import Keyring
 from skep.product.images.layering import Layering, Means
-from skep.product.images.layers import Hold, Shelf
-from skep.product.images.ledger import Ledger
+from skep.product.images.layers.clearing import Hold, Shelf
+from skep.product.images.layers.ledger import Ledger
 from skep.product.images.model import Build, BuildId, Failure
 from skep.product.images.options import BuildOptions
 from skep.product.images.outcome import Made, Planned
+from skep.product.images.planning.base import NoRuntimes, Runtimes
 from skep.product.images.ports import BuildListener, Framework
 from skep.product.images.records import BuildRecords, Stores
 from skep.product.images.removal import Removal

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from skep.product.images.places import ENVIRONMENT, NODE_BIN, PYTHON, TMP
+from skep.product.images.planning.places import ENVIRONMENT, NODE_BIN, PYTHON, TMP
 
 DOOR_PORT = 80
 

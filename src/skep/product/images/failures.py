@@ -4,9 +4,9 @@ import re
 from collections.abc import Sequence
 
 from skep.kernel.settings import MIB
-from skep.product.images.inside import MAX_FILES
+from skep.product.images.fetch.addresses import Remote
+from skep.product.images.fetch.inside import MAX_FILES
 from skep.product.images.model import Failure, GitSource
-from skep.product.images.sources import Remote
 from skep.product.sandboxes.machine import Shortage, shortage
 from skep.product.sandboxes.model import Exit, ExitReason, Inspection, Limits
 

@@ -10,13 +10,13 @@ from skep.product.gateway.ports import Mirrors
 from skep.product.images import failures
 from skep.product.images.environment import BASE
 from skep.product.images.failures import BuildFailedError
-from skep.product.images.layers import Hold
-from skep.product.images.ledger import Ledger
+from skep.product.images.layers.clearing import Hold
+from skep.product.images.layers.ledger import Ledger
 from skep.product.images.model import Failure, LayerKind
 from skep.product.images.options import BuildOptions
+from skep.product.images.planning.steps import LayerPlan, Reach
 from skep.product.images.reach import opening
 from skep.product.images.stages import Stages
-from skep.product.images.steps import LayerPlan, Reach
 from skep.product.images.workshop import BuildDriver, BuildLog, Workshop
 from skep.product.sandboxes.model import LayerId
 

@@ -7,7 +7,7 @@ from skep.kernel.indexes import Indexes
 from skep.kernel.settings import MIB, Settings, operator_indexes
 from skep.product.gateway.model import Rule
 from skep.product.gateway.policy import parse_rule, split_target
-from skep.product.images.sources import Leave, leave
+from skep.product.images.fetch.addresses import Leave, leave
 from skep.product.sandboxes.model import Limits
 
 _PIDS = 512

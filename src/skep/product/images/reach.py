@@ -7,7 +7,7 @@ from skep.product.gateway.model import LockedFile, Policy, Rule
 from skep.product.gateway.ports import Mirrors, Site
 from skep.product.images import refusals
 from skep.product.images.options import BuildOptions
-from skep.product.images.steps import Reach
+from skep.product.images.planning.steps import Reach
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,9 +15,10 @@ from skep.product.access.service import require
 from skep.product.blobs.model import BlobId, LogFrame, LogId
 from skep.product.blobs.ports import BlobStore, LogStore
 from skep.product.blobs.space import Space
-from skep.product.images import machine, sources
+from skep.product.images import machine
 from skep.product.images.builder import KIND
-from skep.product.images.keyring import Keyring
+from skep.product.images.fetch import addresses as sources
+from skep.product.images.fetch.keyring import Keyring
 from skep.product.images.model import (
     Build,
     BuildId,

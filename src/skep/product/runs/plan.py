@@ -8,7 +8,7 @@ from skep.kernel.ids import encode
 from skep.product.agents.model import AgentConfig
 from skep.product.blobs.model import BlobId
 from skep.product.images.model import Image, Install, Recognised
-from skep.product.images.places import ENVIRONMENT
+from skep.product.images.planning.places import ENVIRONMENT
 from skep.product.runs import door
 from skep.product.runs.machine import time_limit_s
 from skep.product.runs.model import Attempt, Run, RunLimits

@@ -19,8 +19,8 @@ from skep.adapters.storage.stores.work import SqlWorkStore
 from skep.product.access.ports import AccessStore, AuditStore, IdempotencyStore
 from skep.product.agents.ports import AgentStore
 from skep.product.agents.webhooks import WebhookStore
-from skep.product.images.catalogue import CatalogueStore
-from skep.product.images.keyring import HostKeyStore
+from skep.product.images.fetch.keyring import HostKeyStore
+from skep.product.images.layers.catalogue import CatalogueStore
 from skep.product.images.ports import ImageStore
 from skep.product.nodes.ports import NodeStore
 from skep.product.runs.ports import QuestionStore, RunStore

@@ -11,7 +11,7 @@ from skep.adapters.storage.mapper import Mapper, on
 from skep.adapters.storage.tables import UNFINISHED, agents, images, runs, versions
 from skep.kernel.database import Tx
 from skep.kernel.paging import Page, PageQuery
-from skep.product.images.catalogue import ImageUse
+from skep.product.images.layers.catalogue import ImageUse
 from skep.product.images.model import Image, ImageId
 from skep.product.sandboxes.model import LayerId
 

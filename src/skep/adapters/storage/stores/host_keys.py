@@ -5,7 +5,7 @@ from sqlalchemy import bindparam, delete
 from skep.adapters.storage.mapper import Mapper, on
 from skep.adapters.storage.tables import host_keys
 from skep.kernel.database import Tx
-from skep.product.images.keyring import SeenKey
+from skep.product.images.fetch.keyring import SeenKey
 
 
 class SqlHostKeyStore:

@@ -6,8 +6,8 @@ from skep.edge.wire.common import Listing
 from skep.edge.wire.repositories import HostForgotten, HostView
 from skep.kernel.clock import from_ms
 from skep.product.gateway.policy import parse_rule
-from skep.product.images.host_keys import parse_key
-from skep.product.images.keyring import SeenKey
+from skep.product.images.fetch.host_keys import parse_key
+from skep.product.images.fetch.keyring import SeenKey
 
 router = native("hosts")
 

@@ -4,7 +4,7 @@ from skep.edge.api.auth import Reader
 from skep.edge.api.routing import Uses, native
 from skep.edge.wire.common import Listing
 from skep.edge.wire.runtimes import RuntimeView
-from skep.product.images.runtimes import KnownRuntime
+from skep.product.images.layers.runtimes import KnownRuntime
 
 router = native("system")
 

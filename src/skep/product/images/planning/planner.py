@@ -2,11 +2,11 @@
 
 from dataclasses import replace
 
-from skep.product.images import layer_plans, manifests, nodes, pinned, pythons, steps
-from skep.product.images.base import Base
-from skep.product.images.locks import Lock
 from skep.product.images.model import Install, Language, Recognised, SourceListing
-from skep.product.images.places import ENVIRONMENT, NODE_BIN
+from skep.product.images.planning import layer_plans, manifests, nodes, pinned, pythons, steps
+from skep.product.images.planning.base import Base
+from skep.product.images.planning.locks import Lock
+from skep.product.images.planning.places import ENVIRONMENT, NODE_BIN
 
 #: Files that the plan itself looks into, beside those of the frameworks.
 READS = (*manifests.PYTHON_FILES, *manifests.NPM_FILES)

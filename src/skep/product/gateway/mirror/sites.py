@@ -12,11 +12,11 @@ from urllib.parse import quote, unquote
 from skep.kernel.clock import Clock
 from skep.kernel.errors import InvalidError, SkepError
 from skep.kernel.indexes import Indexes
-from skep.product.gateway import npm, simple_index
-from skep.product.gateway.door_paths import parse_file_path, place_of
-from skep.product.gateway.downloads import Downloads
+from skep.product.gateway.mirror import npm, simple_index
+from skep.product.gateway.mirror.door_paths import parse_file_path, place_of
+from skep.product.gateway.mirror.downloads import Downloads
+from skep.product.gateway.mirror.pages import Pages
 from skep.product.gateway.model import Digest, LockedFile, Refusal
-from skep.product.gateway.pages import Pages
 from skep.product.gateway.ports import PackageCache, Site
 from skep.product.gateway.site import Answer, Asked, failure
 from skep.product.gateway.upstream import Upstream, UpstreamError

@@ -10,9 +10,9 @@ import aiohttp
 
 from skep.kernel.clock import Clock
 from skep.kernel.errors import InvalidError
-from skep.product.gateway import npm, simple_index
-from skep.product.gateway.door_paths import file_path, place_of
-from skep.product.gateway.simple_index import IndexFile
+from skep.product.gateway.mirror import npm, simple_index
+from skep.product.gateway.mirror.door_paths import file_path, place_of
+from skep.product.gateway.mirror.simple_index import IndexFile
 from skep.product.gateway.upstream import Upstream, UpstreamError
 
 _MAX_PAGE = 64 * 1024 * 1024

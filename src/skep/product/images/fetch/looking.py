@@ -12,13 +12,13 @@ from skep.product.blobs.model import LogId
 from skep.product.blobs.ports import LogStore
 from skep.product.gateway.ports import Resolver
 from skep.product.images import failures
-from skep.product.images.credentials import Credential
 from skep.product.images.environment import DOOR_PORT
 from skep.product.images.failures import BuildFailedError
-from skep.product.images.keyring import Keyring
+from skep.product.images.fetch.credentials import Credential
+from skep.product.images.fetch.keyring import Keyring
+from skep.product.images.fetch.repository import Repository
 from skep.product.images.model import GitSource
 from skep.product.images.options import BuildOptions
-from skep.product.images.repository import Repository
 from skep.product.images.workshop import BuildDriver, BuildLog, Workshop
 from skep.product.sandboxes.model import Handle, Isolation, Limits, Phase, Sandbox, SandboxId, SandboxSpec, Stream
 from skep.product.sandboxes.ports import SandboxStore

@@ -13,7 +13,7 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.utils import canonicalize_name
 
 from skep.kernel.errors import InvalidError
-from skep.product.images.manifests import table, texts
+from skep.product.images.planning.manifests import table, texts
 
 _HINT = "Run `uv lock`, commit uv.lock, and deploy again."
 #: Of an entry of requires-dist: it comes from somewhere else than an index, and says nothing of versions.

@@ -12,13 +12,23 @@ from packaging.utils import parse_wheel_filename
 
 from skep.product.gateway.model import LockedFile
 from skep.product.images import environment
-from skep.product.images.base import Base, Runtime
-from skep.product.images.keys import key
 from skep.product.images.model import LayerKind, SourceListing
-from skep.product.images.places import APP, ENVIRONMENT, ENVIRONMENT_PYTHON, NODE, NODE_BIN, PYTHON, PYTHONS, TMP, UV
-from skep.product.images.pylock import Lock
-from skep.product.images.pythons import Interpreter
-from skep.product.images.steps import LayerPlan, Reach
+from skep.product.images.planning.base import Base, Runtime
+from skep.product.images.planning.keys import key
+from skep.product.images.planning.places import (
+    APP,
+    ENVIRONMENT,
+    ENVIRONMENT_PYTHON,
+    NODE,
+    NODE_BIN,
+    PYTHON,
+    PYTHONS,
+    TMP,
+    UV,
+)
+from skep.product.images.planning.pylock import Lock
+from skep.product.images.planning.pythons import Interpreter
+from skep.product.images.planning.steps import LayerPlan, Reach
 from skep.product.sandboxes.model import LayerId
 
 _REQUIREMENTS = f"{TMP}/skep-requirements.txt"

@@ -25,10 +25,10 @@ from packaging.version import Version
 
 from skep.kernel import bounded_toml
 from skep.kernel.errors import InvalidError
-from skep.product.gateway.door_paths import upstream
+from skep.product.gateway.mirror.door_paths import upstream
 from skep.product.gateway.model import LockedFile
-from skep.product.images.base import Base
-from skep.product.images.places import APP, TMP
+from skep.product.images.planning.base import Base
+from skep.product.images.planning.places import APP, TMP
 
 #: Characters of an answer; one of a hundred packages has about a tenth of that.
 MAX_ANSWER = 4 * 1024 * 1024

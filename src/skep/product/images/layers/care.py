@@ -7,7 +7,7 @@ from skep.kernel.clock import Clock, to_ms
 from skep.kernel.database import Database
 from skep.product.access.model import Principal, Scope
 from skep.product.access.service import require
-from skep.product.images.layers import Clearing
+from skep.product.images.layers.clearing import Clearing
 from skep.product.images.model import Layer
 from skep.product.images.ports import ImageStore
 from skep.product.sandboxes.model import LayerId

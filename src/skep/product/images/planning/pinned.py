@@ -5,7 +5,7 @@ import re
 from packaging.utils import canonicalize_name
 
 from skep.kernel.errors import InvalidError
-from skep.product.images.pylock import Lock
+from skep.product.images.planning.pylock import Lock
 
 _LINE = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]*)[^#]*--hash")
 _HASH = re.compile(r"--hash[= ]sha256:([0-9a-fA-F]{64})\b")

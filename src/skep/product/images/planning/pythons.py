@@ -7,9 +7,9 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.version import InvalidVersion, Version
 
 from skep.kernel.errors import InvalidError
-from skep.product.images.base import Base, Runtime
 from skep.product.images.model import Recognised, SourceListing
-from skep.product.images.places import PYTHON
+from skep.product.images.planning.base import Base, Runtime
+from skep.product.images.planning.places import PYTHON
 
 WISH = ".python-version"
 MACHINES = "the machine's"

@@ -3,14 +3,16 @@
 from skep.kernel.errors import NotFoundError
 from skep.product.blobs.model import BlobId
 from skep.product.blobs.ports import BlobStore
-from skep.product.images import failures, inside, listing, sources
-from skep.product.images.credentials import Credential
+from skep.product.images import failures
 from skep.product.images.environment import BASE
 from skep.product.images.failures import BuildFailedError
-from skep.product.images.keyring import Keyring
+from skep.product.images.fetch import addresses as sources
+from skep.product.images.fetch import inside, listing
+from skep.product.images.fetch.credentials import Credential
+from skep.product.images.fetch.keyring import Keyring
+from skep.product.images.fetch.repository import Repository
 from skep.product.images.model import Failure, FilesSource, GitSource, SourceListing, UploadSource
 from skep.product.images.options import BuildOptions
-from skep.product.images.repository import Repository
 from skep.product.images.workshop import Ran, Workshop
 
 _LIST_TIMEOUT_S = 120.0

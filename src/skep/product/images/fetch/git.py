@@ -5,8 +5,8 @@ import shlex
 from collections.abc import Mapping, Sequence
 from urllib.parse import urlsplit
 
-from skep.product.images.credentials import CredentialKind
-from skep.product.images.sources import APP, Remote
+from skep.product.images.fetch.addresses import APP, Remote
+from skep.product.images.fetch.credentials import CredentialKind
 
 GIT = "/usr/bin/git"
 GIT_DIR = "/tmp/skep-git"  # noqa: S108  a path inside a sandbox of our own

@@ -9,8 +9,8 @@ from collections.abc import Collection, Mapping
 from skep.kernel.clock import Clock, to_ms
 from skep.kernel.database import Database
 from skep.product.images.model import Layer, LayerKind
+from skep.product.images.planning.steps import LayerPlan
 from skep.product.images.ports import LayerStore
-from skep.product.images.steps import LayerPlan
 from skep.product.sandboxes.model import LayerId
 
 #: Kinds that belong to no project.

@@ -15,8 +15,8 @@ from cryptography.hazmat.primitives.serialization.ssh import load_ssh_private_ke
 
 from skep.kernel.secret import Secret
 from skep.product.images.failures import BuildFailedError
+from skep.product.images.fetch.addresses import Remote
 from skep.product.images.model import Failure
-from skep.product.images.sources import Remote
 
 #: GitHub wants this name with an app's token and takes any other with a person's; GitLab and Gitea take any name.
 _ANY_USER = "x-access-token"

@@ -14,8 +14,8 @@ from dataclasses import replace
 import aiohttp
 
 from skep.kernel.errors import SkepError
-from skep.product.gateway.door_paths import Place, place_of
-from skep.product.gateway.download import PIECE, Download, Running, checked
+from skep.product.gateway.mirror.door_paths import Place, place_of
+from skep.product.gateway.mirror.download import PIECE, Download, Running, checked
 from skep.product.gateway.model import Digest
 from skep.product.gateway.ports import Draft, PackageCache
 from skep.product.gateway.site import Answer, BrokenOffError

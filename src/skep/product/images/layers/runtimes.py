@@ -7,9 +7,9 @@ from typing import Protocol
 from skep.kernel.database import Database
 from skep.product.access.model import Principal, Scope
 from skep.product.access.service import require
-from skep.product.images import layer_plans
-from skep.product.images.base import Base, Runtime, Runtimes
 from skep.product.images.model import Language, Layer
+from skep.product.images.planning import layer_plans
+from skep.product.images.planning.base import Base, Runtime, Runtimes
 from skep.product.images.ports import LayerStore
 from skep.product.sandboxes.model import LayerId
 

@@ -1,9 +1,9 @@
 """Which Node a project gets: never the machine's. Pure."""
 
 from skep.kernel.errors import InvalidError
-from skep.product.images import node_ranges
-from skep.product.images.base import Base, Runtime
 from skep.product.images.model import Recognised
+from skep.product.images.planning import node_ranges
+from skep.product.images.planning.base import Base, Runtime
 
 
 def choose(recognised: Recognised, base: Base) -> tuple[Runtime, tuple[str, ...]]:

@@ -7,7 +7,7 @@ from importlib.resources import files as package_files
 from typing import Any, cast
 
 from skep.kernel.errors import InvalidError
-from skep.product.images.inside import MAX_FILES, MAX_LOCK_TEXT, MAX_TEXTS
+from skep.product.images.fetch.inside import MAX_FILES, MAX_LOCK_TEXT, MAX_TEXTS
 from skep.product.images.model import SourceListing
 
 PROGRAM = "/tmp/skep-inside.py"  # noqa: S108  paths inside a sandbox of our own
@@ -24,7 +24,7 @@ _MAX_SIZE = 1 << 50
 
 def program(name: str = "inside") -> bytes:
     """Return the text of a program that is put into the sandbox."""
-    return package_files("skep.product.images").joinpath(f"{name}.py").read_bytes()
+    return package_files("skep.product.images.fetch").joinpath(f"{name}.py").read_bytes()
 
 
 def unpack(folder: str, target: str, limit: int) -> tuple[str, ...]:

@@ -7,16 +7,17 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from skep.kernel import bounded_toml
-from skep.product.images import failures, manifests, pythons, uv_locks
-from skep.product.images.base import Base
+from skep.product.images import failures
 from skep.product.images.environment import LOCKING
-from skep.product.images.inside import MAX_LOCK_TEXT
-from skep.product.images.keys import key
+from skep.product.images.fetch.inside import MAX_LOCK_TEXT
 from skep.product.images.model import Failure, Install, Language, Recognised, SourceListing
-from skep.product.images.places import TMP, UV
-from skep.product.images.pylock import MAX_ANSWER, Lock, LockedSource, LockedWheel, parse
-from skep.product.images.pythons import Interpreter
-from skep.product.images.steps import LockStep, Reach
+from skep.product.images.planning import manifests, pythons, uv_locks
+from skep.product.images.planning.base import Base
+from skep.product.images.planning.keys import key
+from skep.product.images.planning.places import TMP, UV
+from skep.product.images.planning.pylock import MAX_ANSWER, Lock, LockedSource, LockedWheel, parse
+from skep.product.images.planning.pythons import Interpreter
+from skep.product.images.planning.steps import LockStep, Reach
 
 __all__ = ["MAX_ANSWER", "Lock", "LockedSource", "LockedWheel", "failure", "lock_step", "parse"]
 

@@ -7,7 +7,7 @@ import re
 from typing import Any
 
 from skep.kernel.errors import InvalidError
-from skep.product.gateway.door_paths import file_path, place_of
+from skep.product.gateway.mirror.door_paths import file_path, place_of
 
 #: The abbreviated form, which has all that an installation needs.
 SHORT = "application/vnd.npm.install-v1+json"

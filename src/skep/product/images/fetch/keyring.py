@@ -9,12 +9,12 @@ from skep.kernel.database import Database, Tx
 from skep.kernel.errors import ConflictError, InvalidError, NotFoundError
 from skep.product.access.model import Principal, ProjectId, Scope
 from skep.product.access.service import AccessService, require
-from skep.product.images import credentials
-from skep.product.images.credentials import Credential
 from skep.product.images.failures import BuildFailedError
-from skep.product.images.host_keys import HostKey, KnownHosts, parse_key
+from skep.product.images.fetch import credentials
+from skep.product.images.fetch.addresses import Leave, Remote, remote
+from skep.product.images.fetch.credentials import Credential
+from skep.product.images.fetch.host_keys import HostKey, KnownHosts, parse_key
 from skep.product.images.model import Failure, GitSource, Source
-from skep.product.images.sources import Leave, Remote, remote
 from skep.product.secrets.ports import SecretStore
 from skep.product.secrets.service import SecretService
 

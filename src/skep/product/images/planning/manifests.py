@@ -7,7 +7,7 @@ from typing import Any, cast
 
 from skep.kernel import bounded_toml
 from skep.kernel.errors import InvalidError
-from skep.product.images.inside import MAX_TEXT
+from skep.product.images.fetch.inside import MAX_TEXT
 from skep.product.images.model import Install, SourceListing
 
 #: What decides how Python's dependencies are resolved, as long as nothing in it leads to other files.

@@ -14,7 +14,7 @@ from skep.kernel.database import Database, Tx
 from skep.kernel.paging import Page, PageQuery
 from skep.product.access.model import Principal, Scope
 from skep.product.access.service import AccessService, require
-from skep.product.images.care import ImageCare, KeptLayer
+from skep.product.images.layers.care import ImageCare, KeptLayer
 from skep.product.images.model import Image, ImageId, Layer
 from skep.product.sandboxes.model import LayerId
 

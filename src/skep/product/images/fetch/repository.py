@@ -5,12 +5,14 @@ import re
 from skep.kernel.errors import NotFoundError
 from skep.kernel.settings import MIB
 from skep.product.gateway.model import Policy, Rule
-from skep.product.images import failures, git, host_keys, listing, refusals, sources
-from skep.product.images.credentials import Credential, CredentialKind
+from skep.product.images import failures, refusals
 from skep.product.images.environment import BASE
 from skep.product.images.failures import BuildFailedError
-from skep.product.images.host_keys import HostKey
-from skep.product.images.keyring import Keyring
+from skep.product.images.fetch import addresses as sources
+from skep.product.images.fetch import git, host_keys, listing
+from skep.product.images.fetch.credentials import Credential, CredentialKind
+from skep.product.images.fetch.host_keys import HostKey
+from skep.product.images.fetch.keyring import Keyring
 from skep.product.images.model import GitSource
 from skep.product.images.options import BuildOptions
 from skep.product.images.workshop import AttemptLostError, Ran, Workshop
