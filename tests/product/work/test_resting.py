@@ -57,7 +57,7 @@ async def test_what_rested_is_taken_up_by_a_full_server(serve, store, db):
             await server.puppet.begun.get()
         async with serve("inc_2", limits=ONE) as server:
             server.puppet.act = server.puppet.hang
-            await server.add(3, keys=RUNS)
+            await server.add(3)
             assert (await server.puppet.begun.get()).ref == "run_3"
             await db.write(lambda tx: store.release_owner(tx, ["inc_1"]))
             again = await server.puppet.begun.get()

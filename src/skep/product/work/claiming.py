@@ -1,5 +1,6 @@
 """Takes work for one server: as much as it has room for, and whatever rests beside it."""
 
+import math
 import time
 from collections.abc import Collection, Mapping
 
@@ -33,7 +34,7 @@ class Claiming:
         self._lease_ms = round(timing.lease_s * 1000)
         self._poll_s = timing.poll_s
         #: When it last looked, without room, for what rests and has nobody.
-        self._looked_at = 0.0
+        self._looked_at = -math.inf
 
     async def more(self, held: Collection[WorkId]) -> tuple[list[WorkItem], bool]:
         """Take what there is room for beside *held*; and tell whether there may be more to take at once.
