@@ -34,6 +34,8 @@ class PackageIndex:
     metadata: bool = True
     #: Header of the pages.
     cache_control: str = ""
+    #: What the pages say that they are written in; they are UTF-8.
+    charset: str = ""
     #: The whole header Authorization that everything wants, "" for nothing.
     authorization: str = ""
     #: Path -> how often it still answers 503.
@@ -211,7 +213,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(404, {}, b"")
             return
         etag = f'"{_sha256(page.encode())}"'
-        headers = {"Content-Type": kind, "ETag": etag}
+        charset = f"; charset={index.charset}" if index.charset else ""
+        headers = {"Content-Type": kind + charset, "ETag": etag}
         if index.cache_control:
             headers["Cache-Control"] = index.cache_control
         same = self.headers.get("If-None-Match") == etag

@@ -149,6 +149,29 @@ async def test_many_who_want_a_file_at_once_share_one_download(index, tmp_path) 
     assert index.count(place) == 1
 
 
+async def test_a_wrong_place_for_a_file_holds_up_nobody_else(index, tmp_path) -> None:
+    """Who asks for a hash where something else lies gets nothing; who asks where it lies gets it meanwhile."""
+    wrong = f"/files/{ALPHA.filename}"
+    index.held.add(wrong)
+    async with opened(tmp_path, indexes(index), allowing(index.host)) as door:
+        url = file_of((await door.get("/pypi/simple/big/")).body, BIG)
+        lying = file_path(BIG.sha256, place_of(f"{index.url}{wrong}"))
+        hostile = asyncio.create_task(door.get(f"/pypi/files/{lying}"))
+        await until(lambda: index.count(wrong) == 1)
+        async with asyncio.timeout(20):
+            assert (await door.get(url)).body == BIG.data
+        index.release()
+        assert (await hostile).broken
+
+
+async def test_a_page_in_a_charset_that_nobody_knows(index, tmp_path) -> None:
+    """It is read as UTF-8; a codec that is none of texts is one of those that nobody knows."""
+    for charset, status in {"nonsense": 200, "hex": 200, "utf-8": 200, "utf-16": 502}.items():
+        index.charset = charset
+        async with opened(tmp_path, indexes(index), allowing(index.host)) as door:
+            assert (await door.get("/pypi/simple/alpha/")).status == status, charset
+
+
 async def test_a_torn_file_of_the_cache_is_found_out(index, tmp_path) -> None:
     """What a crash left under a digest is not handed out whole; it is removed and fetched again."""
     torn = tmp_path / "packages" / "sha256" / BIG.sha256[:2] / BIG.sha256
@@ -208,6 +231,20 @@ async def test_credentials_are_added_by_the_door_and_shown_to_nobody(index, tmp_
         seen = repr((page, door.records, named))
     assert set(index.shown) == {index.authorization}
     assert not any(secret in seen for secret in ("pa!ss", "pa%21ss", *named.hidden))
+
+
+@pytest.mark.parametrize("of", ["/pypi/files", "/npm/-/files"])
+async def test_credentials_open_only_what_an_index_named(index, tmp_path, of) -> None:
+    """A sandbox that makes up an address, or moves a seal to another one, asks for it as nobody."""
+    index.want("me", "pa!ss")
+    async with opened(tmp_path, with_login(index), allowing(index.host)) as door:
+        sealed = file_of((await door.get("/pypi/simple/alpha/")).body, ALPHA).split("/")[3]
+        for seal in ("-", f"-~{sealed.partition('~')[2]}", "-~", "-~\u00e4".encode().decode("latin-1")):
+            got = await door.get(f"{of}/{seal}/http/{index.host}/simple/alpha/")
+            assert got.status in (400, 404, 424), seal
+            assert ALPHA.filename.encode() not in got.body
+    assert set(index.shown) == {index.authorization}
+    assert index.shown == [index.authorization]
 
 
 async def test_a_password_that_is_wrong_is_said_without_it(index, tmp_path) -> None:

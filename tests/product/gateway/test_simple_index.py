@@ -187,11 +187,11 @@ def test_a_packument_is_rewritten() -> None:
             "4.0.0": 7,
         },
     }
-    versions = json.loads(npm.rewritten(json.dumps(page), "http://127.0.0.1"))["versions"]
+    versions = json.loads(npm.rewritten(json.dumps(page), "http://127.0.0.1", lambda _: "5ea1"))["versions"]
     files = "http://127.0.0.1/npm/-/files"
-    assert versions["1.0.0"]["dist"]["tarball"] == f"{files}/{'0' * 128}/https/r.example/x/-/x-1.0.0.tgz"
+    assert versions["1.0.0"]["dist"]["tarball"] == f"{files}/{'0' * 128}~5ea1/https/r.example/x/-/x-1.0.0.tgz"
     assert versions["1.0.0"]["dist"]["shasum"] == "s"
-    assert versions["2.0.0"]["dist"]["tarball"] == f"{files}/-/https/r.example/x/-/x-2.0.0.tgz"
+    assert versions["2.0.0"]["dist"]["tarball"] == f"{files}/-~5ea1/https/r.example/x/-/x-2.0.0.tgz"
     assert versions["3.0.0"]["dist"] == {}
 
 
@@ -199,7 +199,7 @@ def test_a_packument_is_rewritten() -> None:
 def test_what_is_no_packument_is_refused(text) -> None:
     """As an error that says so."""
     with pytest.raises(InvalidError):
-        npm.rewritten(text, "http://127.0.0.1")
+        npm.rewritten(text, "http://127.0.0.1", lambda _: "")
 
 
 @pytest.mark.parametrize(

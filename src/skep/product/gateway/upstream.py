@@ -102,6 +102,7 @@ class Upstream:
         *,
         fine: Sequence[int] = (200,),
         encoded: bool = False,
+        anonymous: bool = False,
     ) -> AsyncGenerator[aiohttp.ClientResponse]:
         """Hold the answer to a GET open, redirects followed, its body not yet read.
 
@@ -110,12 +111,13 @@ class Upstream:
             headers: besides those that are always sent.
             fine: statuses that are no error.
             encoded: a page, which may come compressed; a file comes as it is.
+            anonymous: no credentials are sent to anybody.
 
         Raises:
             UpstreamError: it may not be fetched, could not be reached, or answered with another status.
         """
         asked = {"Accept-Encoding": "gzip, deflate" if encoded else "identity", **(headers or {})}
-        response = await self._follow(url, asked, frozenset(fine), encoded=encoded)
+        response = await self._follow(url, asked, frozenset(fine), encoded=encoded, anonymous=anonymous)
         try:
             yield response
         finally:
@@ -123,12 +125,12 @@ class Upstream:
             response.close() if not response.content.at_eof() else response.release()
 
     async def _follow(
-        self, url: str, headers: dict[str, str], fine: frozenset[int], *, encoded: bool
+        self, url: str, headers: dict[str, str], fine: frozenset[int], *, encoded: bool, anonymous: bool
     ) -> aiohttp.ClientResponse:
         place, own = self._place(url, None), _own_login(url)
         first = place
         for _ in range(_REDIRECTS + 1):
-            login = self._login(place, own if place.origin == first.origin else "")
+            login = {} if anonymous else self._login(place, own if place.origin == first.origin else "")
             response = await self._tried(place, headers | login, encoded=encoded)
             if response.status not in _REDIRECT:
                 return await self._checked(response, place, fine)

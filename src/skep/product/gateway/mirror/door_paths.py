@@ -1,9 +1,10 @@
 """How a file of an index is called at the door, there and back. Pure; the one place that knows the form.
 
-    /pypi/files/SHA256[.SHA256 of its metadata]/SCHEME/HOST[:PORT]/PATH[?QUERY]
-    /npm/-/files/SHA512/SCHEME/HOST[:PORT]/PATH[?QUERY]
+    /pypi/files/SHA256[.SHA256 of its metadata][~SEAL]/SCHEME/HOST[:PORT]/PATH[?QUERY]
+    /npm/-/files/SHA512[~SEAL]/SCHEME/HOST[:PORT]/PATH[?QUERY]
 
-An unknown digest is written as `-`. A door's address never holds user and password.
+An unknown digest is written as `-`. The seal (`seals`) says that an index named the file. A door's address never holds
+user and password.
 """
 
 import re
@@ -70,13 +71,14 @@ def place_of(url: str) -> Place:
     return Place(scheme=scheme, host=host, port=port, path=path + (f"?{query}" if query else ""))
 
 
-def file_path(digests: str, place: Place) -> str:
+def file_path(digests: str, place: Place, seal: str = "") -> str:
     """Return what follows `files/` in the address of a file at the door."""
-    return f"{digests or '-'}/{place.scheme}/{quote(place.authority, safe=':.')}{place.path}"
+    mark = f"~{seal}" if seal else ""
+    return f"{digests or '-'}{mark}/{place.scheme}/{quote(place.authority, safe=':.')}{place.path}"
 
 
 def parse_file_path(rest: str) -> tuple[str, Place]:
-    """Read what follows `files/`: the digests as they stand there ("" for none), and where the file lies.
+    """Read what follows `files/`: the digests and the seal as they stand there ("" for none), and where the file lies.
 
     Raises:
         InvalidError: it is not of that form.

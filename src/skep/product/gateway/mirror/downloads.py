@@ -9,7 +9,7 @@ import hashlib
 import logging
 from collections.abc import AsyncGenerator
 from contextlib import aclosing, suppress
-from dataclasses import replace
+from dataclasses import KW_ONLY, dataclass, replace
 
 import aiohttp
 
@@ -30,13 +30,24 @@ _AT_ONCE = 64
 _BINARY = {"Content-Type": "application/octet-stream"}
 
 
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """A file, and how it is asked for."""
+
+    url: str
+    digest: Digest
+    _: KW_ONLY
+    anonymous: bool
+
+
 class Downloads:
     """Gives files out, from the cache or from where they lie."""
 
     def __init__(self, upstream: Upstream, cache: PackageCache) -> None:
         self._upstream = upstream
         self._cache = cache
-        self._going: dict[Digest, Download] = {}
+        #: A digest alone would let whoever names another place for it decide what all others get.
+        self._going: dict[_Wanted, Download] = {}
         self._places = asyncio.Semaphore(_AT_ONCE)
 
     async def close(self) -> None:
@@ -46,8 +57,10 @@ class Downloads:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def file(self, url: str, digest: Digest | None) -> Answer:
+    async def file(self, url: str, digest: Digest | None, *, anonymous: bool = False) -> Answer:
         """Return the file at *url*; with a *digest* it is that file or none, wherever it comes from.
+
+        It is asked for with the operator's credentials unless that is to be *anonymous*.
 
         The body of what is returned is to be read, at least begun: it holds what has to be closed.
 
@@ -56,16 +69,17 @@ class Downloads:
             SkepError: the data folder cannot be used.
         """
         if digest is None:
-            return await self._passed_on(url, None)
+            return await self._passed_on(url, None, anonymous=anonymous)
         if (kept := await self._cache.find(digest)) is not None:
             return Answer(headers=_BINARY, body=self._kept(kept.chunks(), digest), length=kept.size)
         if self._cache.limit_bytes == 0:
-            return await self._passed_on(url, digest)
-        download = self._going.get(digest)
+            return await self._passed_on(url, digest, anonymous=anonymous)
+        wanted = _Wanted(url, digest, anonymous=anonymous)
+        download = self._going.get(wanted)
         if download is None:
             draft = await self._cache.draft()
-            if (download := self._going.get(digest)) is None:
-                download = self._begin(draft, url, digest)
+            if (download := self._going.get(wanted)) is None:
+                download = self._begin(draft, wanted)
             else:
                 draft.close()
         download.join()
@@ -118,9 +132,9 @@ class Downloads:
             await self._cache.forget(digest)
             raise
 
-    async def _passed_on(self, url: str, digest: Digest | None) -> Answer:
+    async def _passed_on(self, url: str, digest: Digest | None, *, anonymous: bool = False) -> Answer:
         """Pass a file on without keeping it."""
-        opened = self._upstream.get(url)
+        opened = self._upstream.get(url, anonymous=anonymous)
         response = await opened.__aenter__()
 
         async def body() -> AsyncGenerator[bytes]:
@@ -135,17 +149,17 @@ class Downloads:
 
         return Answer(headers=_BINARY, body=body(), length=response.content_length)
 
-    def _begin(self, draft: Draft, url: str, digest: Digest) -> Download:
-        download = self._going[digest] = Download(draft, digest)
-        download.task = asyncio.create_task(self._fetched(download, url, digest))
+    def _begin(self, draft: Draft, wanted: _Wanted) -> Download:
+        download = self._going[wanted] = Download(draft, wanted.digest)
+        download.task = asyncio.create_task(self._fetched(download, wanted))
         return download
 
-    async def _fetched(self, download: Download, url: str, digest: Digest) -> None:
+    async def _fetched(self, download: Download, wanted: _Wanted) -> None:
         """Fetch the file to its end, whatever that is; nothing is raised."""
         failure = "the download was given up"
         try:
             async with self._places, asyncio.timeout(_TIMEOUT_S):
-                failure = await self._fetch(download, url, digest)
+                failure = await self._fetch(download, wanted)
         except UpstreamError as error:
             failure = error.reason
             _fail(download, error)
@@ -155,19 +169,20 @@ class Downloads:
             failure = error.message
             _fail(download, error)
         finally:
-            self._going.pop(digest, None)
+            self._going.pop(wanted, None)
             if not download.begun.done():
-                download.begun.set_exception(UpstreamError(502, failure, place_of(url)))
+                download.begun.set_exception(UpstreamError(502, failure, place_of(wanted.url)))
             if failure:
                 await download.end(failure)
             download.leave()
 
-    async def _fetch(self, download: Download, url: str, digest: Digest) -> str:
+    async def _fetch(self, download: Download, wanted: _Wanted) -> str:
         """Fetch the file, again from where it broke off; return why it cannot be had, or ""."""
+        url, digest = wanted.url, wanted.digest
         running = hashlib.new(digest.algorithm)
         for _ in range(_TRIES):
             with suppress(aiohttp.ClientError, OSError, asyncio.IncompleteReadError):
-                async with self._upstream.get(url) as response:
+                async with self._upstream.get(url, anonymous=wanted.anonymous) as response:
                     if not download.begun.done():
                         download.begun.set_result(response.content_length)
                     await self._take(download, response, running)

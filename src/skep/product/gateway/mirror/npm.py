@@ -4,10 +4,11 @@ import base64
 import binascii
 import json
 import re
+from collections.abc import Callable
 from typing import Any
 
 from skep.kernel.errors import InvalidError
-from skep.product.gateway.mirror.door_paths import file_path, place_of
+from skep.product.gateway.mirror.door_paths import Place, file_path, place_of
 
 #: The abbreviated form, which has all that an installation needs.
 SHORT = "application/vnd.npm.install-v1+json"
@@ -35,8 +36,8 @@ def scope(path: str) -> str:
     return next((part for part in path.split("/") if part.startswith("@")), "")
 
 
-def rewritten(text: str, door: str) -> bytes:
-    """Return the document with each version's file at *door*, named by its SHA-512 if that is known.
+def rewritten(text: str, door: str, seal: Callable[[Place], str]) -> bytes:
+    """Return the document with each version's file at *door*, named by its SHA-512 if that is known, and sealed.
 
     Raises:
         InvalidError: it is no such document.
@@ -51,18 +52,18 @@ def rewritten(text: str, door: str) -> bytes:
     for version in versions.values():  # pyright: ignore[reportUnknownVariableType]
         dist = version.get("dist") if isinstance(version, dict) else None  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]
         if isinstance(dist, dict):
-            _rewrite(dist, door)  # pyright: ignore[reportUnknownArgumentType]
+            _rewrite(dist, door, seal)  # pyright: ignore[reportUnknownArgumentType]
     return json.dumps(page, separators=(",", ":")).encode()
 
 
-def _rewrite(dist: dict[str, Any], door: str) -> None:
+def _rewrite(dist: dict[str, Any], door: str, seal: Callable[[Place], str]) -> None:
     tarball = dist.get("tarball")
     try:
         place = place_of(tarball if isinstance(tarball, str) else "")
     except InvalidError:
         dist.pop("tarball", None)
         return
-    dist["tarball"] = f"{door}/npm/-/files/{file_path(sha512(dist.get('integrity')), place)}"
+    dist["tarball"] = f"{door}/npm/-/files/{file_path(sha512(dist.get('integrity')), place, seal(place))}"
 
 
 def sha512(integrity: object) -> str:

@@ -12,6 +12,7 @@ from skep.kernel.clock import Clock
 from skep.kernel.errors import InvalidError
 from skep.product.gateway.mirror import npm, simple_index
 from skep.product.gateway.mirror.door_paths import file_path, place_of
+from skep.product.gateway.mirror.seals import Seals
 from skep.product.gateway.mirror.simple_index import IndexFile
 from skep.product.gateway.upstream import Upstream, UpstreamError
 
@@ -37,8 +38,9 @@ _Make = Callable[[str, str, str], bytes]
 class Pages:
     """Fetches pages, once for all who ask at the same time."""
 
-    def __init__(self, upstream: Upstream, clock: Clock) -> None:
+    def __init__(self, upstream: Upstream, clock: Clock, seals: Seals) -> None:
         self._upstream = upstream
+        self._seals = seals
         self._clock = clock
         self._held: OrderedDict[tuple[str, str], _Held] = OrderedDict()
         self._size = 0
@@ -52,7 +54,7 @@ class Pages:
         """
 
         def make(text: str, content_type: str, page_url: str) -> bytes:
-            return simple_index.render(name, simple_index.parse(content_type, text, page_url), _at_door)
+            return simple_index.render(name, simple_index.parse(content_type, text, page_url), self._at_door)
 
         return await self._page((url, ""), {"Accept": simple_index.ACCEPT}, make)
 
@@ -64,7 +66,7 @@ class Pages:
         """
         accept = f"{npm.SHORT}; q=1.0, application/json; q=0.8" if short else "application/json"
         return await self._page(
-            (url, f"{door} {short}"), {"Accept": accept}, lambda text, _, __: npm.rewritten(text, door)
+            (url, f"{door} {short}"), {"Accept": accept}, lambda text, _, __: npm.rewritten(text, door, self._seals.of)
         )
 
     async def _page(self, key: tuple[str, str], headers: Mapping[str, str], make: _Make) -> bytes:
@@ -100,15 +102,28 @@ class Pages:
             if response.status == 304 and held is not None:
                 return replace(held, until=until)
             data = await _read(response, url)
-            text = data.decode(response.get_encoding() if response.charset else "utf-8", "replace")
-            content_type, page_url, etag = response.content_type, str(response.url), response.headers.get("ETag", "")
+            charset, content_type, page_url, etag = (
+                response.charset,
+                response.content_type,
+                str(response.url),
+                response.headers.get("ETag", ""),
+            )
         try:
             # Pages of many megabytes are parsed beside the event loop.
-            body = await asyncio.to_thread(make, text, content_type, page_url)
+            body = await asyncio.to_thread(lambda: make(_text(data, charset), content_type, page_url))
         except InvalidError as error:
             place = place_of(url)
             raise UpstreamError(502, f"{place.authority}: {error.message.rstrip('.')}", place) from error
         return _Held(body=body, etag=etag, until=until)
+
+    def _at_door(self, file: IndexFile) -> str | None:
+        try:
+            place = place_of(file.url)
+        except InvalidError:
+            return None
+        digests, metadata = simple_index.sha256(file.hashes) or "-", simple_index.sha256(file.metadata)
+        seal = self._seals.of(place)
+        return "/pypi/files/" + file_path(f"{digests}.{metadata}" if metadata else digests, place, seal)
 
     def _hold(self, key: tuple[str, str], held: _Held) -> None:
         before = self._held.pop(key, None)
@@ -119,21 +134,20 @@ class Pages:
             self._size -= len(gone.body)
 
 
-def _at_door(file: IndexFile) -> str | None:
-    try:
-        place = place_of(file.url)
-    except InvalidError:
-        return None
-    digests, metadata = simple_index.sha256(file.hashes) or "-", simple_index.sha256(file.metadata)
-    return "/pypi/files/" + file_path(f"{digests}.{metadata}" if metadata else digests, place)
-
-
 def _age_s(response: aiohttp.ClientResponse) -> float:
     said = response.headers.get("Cache-Control", "").lower()
     age = _AGE.search(said)
     if age is None or "no-cache" in said or "no-store" in said:
         return 0.0
     return min(float(age[1]), _MAX_AGE_S)
+
+
+def _text(data: bytes, charset: str | None) -> str:
+    """Return a page's text; in a charset that nobody knows it is UTF-8 as far as it goes."""
+    try:
+        return data.decode(charset or "utf-8", "replace")
+    except LookupError:
+        return data.decode("utf-8", "replace")
 
 
 async def _read(response: aiohttp.ClientResponse, url: str) -> bytes:

@@ -16,13 +16,13 @@ from skep.product.gateway.mirror import npm, simple_index
 from skep.product.gateway.mirror.door_paths import parse_file_path, place_of
 from skep.product.gateway.mirror.downloads import Downloads
 from skep.product.gateway.mirror.pages import Pages
+from skep.product.gateway.mirror.seals import METADATA, Seals
 from skep.product.gateway.model import Digest, LockedFile, Refusal
 from skep.product.gateway.ports import PackageCache, Site
 from skep.product.gateway.site import Answer, Asked, failure
 from skep.product.gateway.upstream import Upstream, UpstreamError
 
 _HEX = {"sha256": re.compile(r"[0-9a-f]{64}"), "sha512": re.compile(r"[0-9a-f]{128}")}
-_METADATA = ".metadata"
 #: Of a file: only that it can be asked for. No ranges are offered, so nobody has to know its length.
 _HEAD = Answer(headers={"Content-Type": "application/octet-stream"})
 
@@ -34,7 +34,8 @@ class Mirrors:
         self._indexes = indexes
         self._upstream = upstream
         self._downloads = Downloads(upstream, cache)
-        self._pages = Pages(upstream, clock)
+        self._seals = Seals()
+        self._pages = Pages(upstream, clock, self._seals)
 
     async def close(self) -> None:
         """End what goes on, and cut the connections."""
@@ -43,7 +44,7 @@ class Mirrors:
 
     def python(self) -> Site:
         """Return `/pypi/`: the operator's indexes of Python packages, and their files."""
-        return _Guarded(_Python(self._indexes.python, self._pages, self._downloads))
+        return _Guarded(_Python(self._indexes.python, self._pages, _Files(self._downloads, self._seals, "sha256")))
 
     def locked(self, files: Sequence[LockedFile]) -> Site:
         """Return `/locked/`: exactly *files*, each checked against its hash."""
@@ -51,7 +52,9 @@ class Mirrors:
 
     def npm(self) -> Site:
         """Return `/npm/`: the operator's npm registry."""
-        return _Guarded(_Npm(self._indexes, self._pages, self._downloads))
+        return _Guarded(
+            _Npm(self._indexes, self._pages, self._downloads, _Files(self._downloads, self._seals, "sha512"))
+        )
 
 
 class _Guarded:
@@ -75,16 +78,16 @@ class _Guarded:
 class _Python:
     """`/pypi/simple/NAME/` and `/pypi/files/...`."""
 
-    def __init__(self, indexes: Sequence[str], pages: Pages, downloads: Downloads) -> None:
+    def __init__(self, indexes: Sequence[str], pages: Pages, files: "_Files") -> None:
         self._indexes = tuple(indexes)
         self._pages = pages
-        self._downloads = downloads
+        self._files = files
 
     async def answer(self, asked: Asked) -> Answer:
         """Answer a project's page or a file."""
         part, _, rest = asked.path.partition("/")
         if part == "files":
-            return await _file(asked, rest, "sha256", self._downloads)
+            return await self._files.answer(asked, rest)
         name = rest.partition("?")[0].removesuffix("/")
         if part != "simple" or not name or "/" in name:
             raise InvalidError("There is simple/NAME/ and files/... here.")
@@ -136,16 +139,17 @@ class _Locked:
 class _Npm:
     """`/npm/NAME`, `/npm/-/files/...`, and what a lock calls the registry's own: `/npm/NAME/-/FILE.tgz`."""
 
-    def __init__(self, indexes: Indexes, pages: Pages, downloads: Downloads) -> None:
+    def __init__(self, indexes: Indexes, pages: Pages, downloads: Downloads, files: "_Files") -> None:
         self._registry = place_of(indexes.npm.rstrip("/") + "/")
         self._scopes = {scope: place_of(url.rstrip("/") + "/") for scope, url in indexes.scopes.items()}
         self._pages = pages
         self._downloads = downloads
+        self._files = files
 
     async def answer(self, asked: Asked) -> Answer:
         """Answer a package's document or a file."""
         if asked.path.startswith("-/files/"):
-            return await _file(asked, asked.path.removeprefix("-/files/"), "sha512", self._downloads)
+            return await self._files.answer(asked, asked.path.removeprefix("-/files/"))
         path = unquote(asked.path.partition("?")[0])
         registry = self._scopes.get(npm.scope(path), self._registry)
         # A lock of this very registry holds its path already.
@@ -165,14 +169,27 @@ class _Npm:
         return await (self._downloads.unnamed(url) if url.endswith(".tgz") else self._downloads.file(url, None))
 
 
-async def _file(asked: Asked, rest: str, algorithm: str, downloads: Downloads) -> Answer:
-    digests, place = parse_file_path(rest)
-    file, _, metadata = digests.partition(".")
-    said = metadata if place.path.partition("?")[0].endswith(_METADATA) else file.replace("-", "")
-    if said and not _HEX[algorithm].fullmatch(said):
-        raise InvalidError(f"{said[:130]} is no {algorithm}")
-    return await _given(asked, place.url, Digest(algorithm, said) if said else None, downloads)
+class _Files:
+    """What lies below `files/` of an index: any file of its hosts; as the operator only what a page named."""
+
+    def __init__(self, downloads: Downloads, seals: Seals, algorithm: str) -> None:
+        self._downloads = downloads
+        self._seals = seals
+        self._algorithm = algorithm
+
+    async def answer(self, asked: Asked, rest: str) -> Answer:
+        """Answer the file that *rest* names."""
+        said, place = parse_file_path(rest)
+        digests, _, seal = said.partition("~")
+        file, _, metadata = digests.partition(".")
+        hexes = metadata if place.path.partition("?")[0].endswith(METADATA) else file.replace("-", "")
+        if hexes and not _HEX[self._algorithm].fullmatch(hexes):
+            raise InvalidError(f"{hexes[:130]} is no {self._algorithm}")
+        digest = Digest(self._algorithm, hexes) if hexes else None
+        return await _given(asked, place.url, digest, self._downloads, anonymous=not self._seals.good(seal, place))
 
 
-async def _given(asked: Asked, url: str, digest: Digest | None, downloads: Downloads) -> Answer:
-    return _HEAD if asked.method == "HEAD" else await downloads.file(url, digest)
+async def _given(
+    asked: Asked, url: str, digest: Digest | None, downloads: Downloads, *, anonymous: bool = False
+) -> Answer:
+    return _HEAD if asked.method == "HEAD" else await downloads.file(url, digest, anonymous=anonymous)
