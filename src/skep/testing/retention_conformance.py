@@ -126,9 +126,9 @@ class RetentionConformance:
                 lambda tx, asked=asked: stores.catalogue.unneeded(tx, node, asked, before_ms=_CUTOFF, keep_versions=2)
             )
             assert {image.id for image in found} == may_go
-        for other in ({"node_id": "other"}, {"project_id": "other"}, {"before_ms": _OLD - 1}):
-            chosen = {"node_id": node, "project_id": None, "before_ms": _CUTOFF, "keep_versions": 2} | other
-            assert await db.read(lambda tx, chosen=chosen: stores.catalogue.unneeded(tx, **chosen)) == []
+        for on, of, before in (("other", None, _CUTOFF), (node, "other", _CUTOFF), (node, None, _OLD - 1)):
+            unneeded = partial(stores.catalogue.unneeded, node_id=on, project_id=of, before_ms=before, keep_versions=2)
+            assert await db.read(unneeded) == []
 
         asked_for = [ImageId(f"img_{n}") for n in (1, 2, 9)]
         uses = await db.read(lambda tx: stores.catalogue.uses(tx, asked_for))

@@ -73,10 +73,10 @@ def _sizes(value: Any) -> dict[str, int]:
 
 
 def _names(value: Any) -> tuple[str, ...]:
-    names = cast("list[Any]", value) if isinstance(value, list) else [None]
+    names = cast("list[Any]", value) if isinstance(value, list) else [""]
     if len(names) > MAX_TEXTS or not all(isinstance(name, str) and 0 < len(name) <= _MAX_PATH for name in names):
         raise _odd("a name is none")
-    return tuple(names)
+    return tuple(cast("list[str]", names))
 
 
 def _texts(value: Any, limit: int, pattern: re.Pattern[str] | None) -> dict[str, str]:
