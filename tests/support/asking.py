@@ -70,3 +70,13 @@ async def status(world, run, wanted):
 async def question_of(world, run):
     """Return the run's oldest open question."""
     return (await world.answers.open(world.admin, [await world.run(run)])).get(run.id)
+
+
+async def questions(world, run):
+    """List what a run has asked."""
+    return await world.db.read(lambda tx: world.stores.questions.of_run(tx, run.id))
+
+
+async def are_open(world, run, number):
+    """Tell whether a run has asked so often."""
+    return len(await questions(world, run)) == number

