@@ -85,6 +85,26 @@ class Attacker:
         assert run["status"] == "succeeded", (run["error"], run["output"])
         return run["output"]["stdout"]
 
+    def until(self, run_id, status):
+        """Wait until a run has come to *status*."""
+        until_sync(
+            lambda: self.ask(f"/api/v1/runs/{run_id}")["status"] == status,
+            timeout_s=60,
+            what=f"{run_id} to be {status}",
+        )
+
+    def until_printed(self, run_id, *, lines):
+        """Wait until a run has printed so many lines; return them."""
+        found: list[list[str]] = [[]]
+
+        def printed():
+            status, run = self.send("GET", f"/api/v1/runs/{run_id}")
+            found[0] = run["output"]["stdout"].splitlines() if status == 200 else []
+            return len(found[0]) >= lines
+
+        until_sync(printed, timeout_s=60, what=f"{run_id} to print {lines} lines")
+        return found[0]
+
     def _over(self, path):
         found: list[Any] = []
 

@@ -4,6 +4,7 @@ A question has its row before anybody waits for its answer, and the answer has i
 whoever dies in between, the same question finds what is known of it.
 """
 
+import asyncio
 from dataclasses import dataclass, replace
 
 from skep.kernel.clock import Clock, to_ms
@@ -56,6 +57,8 @@ class Asking:
         self._ids = ids
         self._queue = queue
         self._most_s = most_s
+        #: Held by who reads what an agent asks: a thread that is busy with it is in everybody's way.
+        self.reading = asyncio.Lock()
 
     def now_ms(self) -> int:
         """Return the time."""

@@ -31,6 +31,9 @@ PORT = 80
 URL = "http://127.0.0.1"
 
 _MAX_CONNECTIONS = 64
+#: Requests that are answered as fast as they come; then one after each pause.
+_BURST = 200
+_PAUSE_S = 0.1
 #: For the whole request to arrive, and for an answer to be taken.
 _PATIENCE_S = 15.0
 _HOSTS = (b"127.0.0.1", b"localhost")
@@ -65,12 +68,30 @@ class Desk(Protocol):
         ...
 
 
+_TOO_MANY = {"code": "too_many_connections", "message": f"More than {_MAX_CONNECTIONS} connections at once."}
+
+
+class _Pace:
+    """Makes those wait who ask without end: each request costs everybody's server something."""
+
+    def __init__(self) -> None:
+        self._next_at = 0.0
+
+    async def wait(self) -> None:
+        """Wait until it is this request's turn."""
+        now = asyncio.get_running_loop().time()
+        at = max(self._next_at, now - _BURST * _PAUSE_S)
+        self._next_at = at + _PAUSE_S
+        await asyncio.sleep(max(0.0, at - now))
+
+
 class Door:
     """Serves one sandbox's listener."""
 
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
         self._tasks: set[asyncio.Task[None]] = set()
+        self._pace = _Pace()
 
     @asynccontextmanager
     async def serving(self, listener: socket.socket) -> AsyncGenerator[None]:
@@ -90,6 +111,10 @@ class Door:
         assert task is not None
         self._tasks.add(task)
         try:
+            if len(self._tasks) > _MAX_CONNECTIONS:
+                # Not heard, and not waited for: thousands of these would use up the descriptors of the whole server.
+                writer.write(_answer(503, _TOO_MANY))
+                return
             await self._serve((reader, writer))
         except asyncio.CancelledError:
             # `serving` is being left; asyncio's stream protocol would report the cancellation as an error.
@@ -118,8 +143,7 @@ class Door:
             await _give(client, *answer)
 
     async def _request(self, reader: asyncio.StreamReader) -> tuple[str, bytes]:
-        if len(self._tasks) > _MAX_CONNECTIONS:
-            raise LimitError(f"More than {_MAX_CONNECTIONS} connections at once.", code="too_many_connections")
+        await self._pace.wait()
         async with asyncio.timeout(_PATIENCE_S):
             try:
                 head = heads.parse_request(await reader.readuntil(b"\r\n\r\n"))
@@ -161,11 +185,15 @@ def _problem(error: SkepError) -> dict[str, Any]:
     return said
 
 
-async def _give(client: Pair, status: int, content: Mapping[str, Any]) -> None:
-    reader, writer = client
+def _answer(status: int, content: Mapping[str, Any]) -> bytes:
     body = json.dumps(content).encode("ascii")
     head = f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\nContent-Type: application/json\r\n"
-    writer.write(head.encode("ascii") + b"Content-Length: %d\r\nConnection: close\r\n\r\n" % len(body) + body)
+    return head.encode("ascii") + b"Content-Length: %d\r\nConnection: close\r\n\r\n" % len(body) + body
+
+
+async def _give(client: Pair, status: int, content: Mapping[str, Any]) -> None:
+    reader, writer = client
+    writer.write(_answer(status, content))
     with suppress(OSError, TimeoutError):
         async with asyncio.timeout(_PATIENCE_S):
             await writer.drain()

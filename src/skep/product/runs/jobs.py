@@ -332,7 +332,7 @@ class JobExecutor:
             self._asking, self._driver, self._hub, handle, attempt, job.lease, self._limits, left_s=left_s
         )
         job.open.push_async_callback(waiting.stop)
-        await job.open.enter_async_context(door.Door(AskDesk(waiting)).serving(listener))
+        await job.open.enter_async_context(door.Door(AskDesk(waiting, self._asking.reading)).serving(listener))
         job.waiting = waiting
         return waiting
 

@@ -1,7 +1,7 @@
 """What an agent may ask and a person answer: read strictly, bounded, judged. Pure."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, cast
 
 from skep.kernel.errors import ConflictError, InvalidError
@@ -18,6 +18,8 @@ MAX_QUESTIONS = 100
 _MAX_KEY = 200
 _MAX_CHOICES = 50
 _MAX_CHOICE = 200
+#: Of a schema: what is nested deeper cannot be part of an answer of the API.
+_MAX_DEPTH = 50
 _MAX_WAIT_S = 10 * 365 * 86400.0
 _MEMBERS = ("key", "text", "choices", "schema", "timeout_s")
 
@@ -150,13 +152,33 @@ def _schema(value: object) -> Mapping[str, Any] | None:
     if not isinstance(value, dict):
         raise _wrong("schema", "must be a JSON Schema, an object")
     schema = cast("dict[str, Any]", value)
-    if len(json.dumps(schema)) > MAX_SCHEMA_BYTES:
+    if _is_deep(schema):
+        raise _wrong("schema", f"is nested more than {_MAX_DEPTH} deep")
+    try:
+        size = len(json.dumps(schema, ensure_ascii=False, allow_nan=False).encode())
+    except ValueError as error:
+        # Half a surrogate pair, say: whoever lists the project's runs is to be given it one day.
+        raise _wrong("schema", "cannot be written as JSON again") from error
+    if size > MAX_SCHEMA_BYTES:
         raise _wrong("schema", f"is larger than {MAX_SCHEMA_BYTES} bytes")
     try:
         check_schema(schema)
     except InvalidError as error:
         raise _wrong("schema", "; ".join(error.fields.values()) or error.message) from error
     return schema
+
+
+def _is_deep(value: Any) -> bool:
+    level = [value]
+    for _ in range(_MAX_DEPTH):
+        level = [child for parent in level for child in _children(parent)]
+    return bool(level)
+
+
+def _children(value: Any) -> Iterable[Any]:
+    if isinstance(value, dict):
+        return cast("dict[str, Any]", value).values()
+    return cast("list[Any]", value) if isinstance(value, list) else ()
 
 
 def _seconds(value: object) -> float | None:

@@ -20,6 +20,9 @@ log = logging.getLogger(__name__)
 
 #: Looked again at least so often: no moment that a clock brings is missed for long.
 _LOOK_S = 3600.0
+#: How long reading what a run asks rests after a question: so many times as long as it took.
+_REST = 9.0
+_LONGEST_REST_S = 5.0
 
 
 class Waiting:
@@ -166,17 +169,35 @@ class AskDesk:
 
     max_body = MAX_BODY
 
-    def __init__(self, waiting: Waiting) -> None:
+    def __init__(self, waiting: Waiting, reading: asyncio.Lock) -> None:
         self._waiting = waiting
+        #: One question of this run, and one of all runs, is read at a time: a schema takes up to a quarter of a second.
+        self._turn, self._reading = asyncio.Lock(), reading
+        #: So that one run's schemas cost the server a small part of a processor, however many it asks with.
+        self._free_at = 0.0
 
     async def post(self, path: str, body: bytes) -> tuple[int, Mapping[str, Any]]:
         """Hold the question until it is answered; 410 when nobody can answer it any more."""
         if path != "/ask":
             raise NotFoundError("There is nothing but /ask behind this door.")
-        question = await self._waiting.answered(await asyncio.to_thread(read_question, body))
+        question = await self._waiting.answered(await self._read(body))
         if question.answered_ms is not None:
             return 200, {"answer": question.answer}
         return 410, {"code": "question_expired", "message": "Nobody answered in time."}
+
+    async def _read(self, body: bytes) -> Asked:
+        clock = asyncio.get_running_loop().time
+        async with self._turn:
+            await asyncio.sleep(max(0.0, self._free_at - clock()))
+            async with self._reading:
+                began = clock()
+                reading = asyncio.create_task(asyncio.to_thread(read_question, body))
+                try:
+                    return await asyncio.shield(reading)
+                finally:
+                    # A thread goes on when whoever asked has hung up: it is nobody else's turn before it has ended.
+                    await asyncio.wait({reading})
+                    self._free_at = clock() + min(_LONGEST_REST_S, _REST * (clock() - began))
 
 
 async def _woken(event: asyncio.Event, seconds: float) -> None:
