@@ -61,11 +61,10 @@ def proof(headers: Mapping[str, str]) -> Proof:
 
 
 def news(headers: Mapping[str, str], digest: str) -> News:
-    """Return what a delivery is; *digest* is that of its body, by which a signed one is known again."""
+    """Return what a delivery is; *digest* is that of its body if that is signed: by it it is known again, else ""."""
     event = next((headers[name] for name in _EVENT_HEADERS if name in headers), "")
     ids = [f"{name}:{headers[name]}" for name in _DELIVERY_HEADERS if headers.get(name)]
-    # A header is not signed: whoever sends a body again may name it as he likes. GitLab signs nothing.
-    if "x-gitlab-event" not in headers:
+    if digest:
         ids.append(f"body:{digest}")
     return News(event=event[:100], ids=tuple(ids))
 

@@ -1,5 +1,6 @@
 """/hooks: where the hosts of repositories tell of pushes. No token: the signature is the credential."""
 
+import asyncio
 import hashlib
 
 from fastapi import APIRouter, Request, Response
@@ -10,7 +11,7 @@ from skep.edge.api.idempotency import Creating
 from skep.edge.api.requests import CheckedRoute
 from skep.edge.api.routing import Uses, native
 from skep.edge.wire.repositories import HookAnswer, WebhookCreated
-from skep.kernel.errors import InvalidError
+from skep.kernel.errors import InvalidError, LimitError
 from skep.product.agents.model import AgentId
 from skep.product.agents.redeploy import Outcome
 from skep.product.agents.webhooks import Made
@@ -21,6 +22,9 @@ public = APIRouter(route_class=CheckedRoute, tags=["agents"])
 HOOKS = "/hooks/"
 #: The most that a delivery may have, in bytes.
 HOOK_LIMIT = 256 * 1024
+#: How many deliveries are heard at once, and for how long one.
+HOOKS_AT_ONCE = 128
+_PATIENCE_S = 10.0
 
 
 @router.post("/agents/{agent}/webhook", status_code=201, response_model=WebhookCreated)
@@ -44,9 +48,11 @@ async def remove_webhook(caller: Operator, uses: Uses, agent: str) -> Response:
 @public.post(HOOKS + "{agent}", status_code=202, response_model=HookAnswer)
 async def take_delivery(request: Request, uses: Uses, agent: str) -> Response:
     """Take news of a push, signed with the webhook's secret, and build the agent if it is built from what changed."""
-    body = await request.body()
-    await uses.webhooks.verify(AgentId(agent), pushes.proof(request.headers), body)
-    news = pushes.news(request.headers, hashlib.sha256(body).hexdigest())
+    body = await _heard(request)
+    proof = pushes.proof(request.headers)
+    await uses.webhooks.verify(AgentId(agent), proof, body)
+    # What is signed is known again by itself: whoever sends it again may name it, and call himself, as he likes.
+    news = pushes.news(request.headers, hashlib.sha256(body).hexdigest() if proof.signature else "")
     if news.is_ping:
         return _answer(200, Outcome(reason="pong"))
     if not news.is_push:
@@ -59,6 +65,25 @@ async def take_delivery(request: Request, uses: Uses, agent: str) -> Response:
         # The delivery is good, and its sender can do nothing about the agent.
         outcome = Outcome(reason=error.message)
     return _answer(202, outcome)
+
+
+async def _heard(request: Request) -> bytes:
+    """Return the body, for which nobody has shown a credential yet: few are heard at once, and none for long.
+
+    Raises:
+        LimitError: `hooks_busy`.
+        InvalidError: `hook_slow`.
+    """
+    hearing: asyncio.Semaphore = request.app.state.hearing
+    if hearing.locked():
+        raise LimitError("Too many deliveries come at once.", code="hooks_busy", hint="Deliver it again.")
+    async with hearing:
+        try:
+            async with asyncio.timeout(_PATIENCE_S):
+                return await request.body()
+        except TimeoutError as error:
+            words = f"The delivery did not arrive within {_PATIENCE_S:.0f} seconds."
+            raise InvalidError(words, code="hook_slow") from error
 
 
 def _answer(status: int, outcome: Outcome) -> Response:
