@@ -38,7 +38,7 @@ def agent(**changed):
 def wish(**changed):
     """What was asked for."""
     nothing = {"env": {}, "secrets": [], "env_from_secret": {}, "resources": {}, "command": [], "egress": []}
-    return Wish(**{"name": "hello", "attempts": None, **nothing} | changed)
+    return Wish(**{"name": "hello", "attempts": None, "poll_s": None, **nothing} | changed)
 
 
 def sent(existing, wanted):

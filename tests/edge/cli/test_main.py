@@ -49,3 +49,10 @@ def test_what_is_plainly_wrong_is_refused_before_anything_is_sent(tmp_path):
     ):
         done = skep("--url", "http://127.0.0.1:9", "deploy", str(tmp_path), *arguments)
         assert (done.returncode, words in done.stderr) == (code, True), done.stderr
+
+
+def test_a_verb_loads_no_library():
+    """What recognises sources is the server's: a command that only calls it does not wait for that to be loaded."""
+    said = "import sys, skep.edge.cli.command; print([one for one in sys.modules if one.startswith('skep.library')])"
+    done = subprocess.run((sys.executable, "-c", said), capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -1,5 +1,6 @@
 """The entry of the `skep` command: Ctrl-C is quiet from the first moment on, while the rest is still being loaded."""
 
+import gc
 import os
 import signal
 from types import FrameType
@@ -19,8 +20,13 @@ def main() -> None:
     if listens:
         # No exception: whatever is being imported could swallow it.
         signal.signal(signal.SIGINT, _leave)
+    # What is loaded stays to the end: looking through it again and again, and once more on leaving, takes longer than
+    # many a verb itself.
+    gc.disable()
     from skep.edge.cli import command  # noqa: PLC0415  half a second; see above
 
+    gc.freeze()
+    gc.enable()
     if listens:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     command.main()

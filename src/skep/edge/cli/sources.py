@@ -15,8 +15,6 @@ from skep.edge.wire.common import Name
 from skep.edge.wire.sources import GitBody, SourceBody
 from skep.kernel.errors import InvalidError, UnavailableError
 from skep.kernel.ids import is_id
-from skep.library.frameworks import skep_yaml
-from skep.library.frameworks.marked_yaml import MAX_CHARACTERS
 
 _SCP_LIKE = re.compile(r"[A-Za-z0-9_.-]+@[A-Za-z0-9_.-]+:[^/].*")
 _PIECE = 256 * 1024
@@ -97,6 +95,10 @@ def declared_name(folder: Path, path: str) -> str:
     Raises:
         InvalidError: `skep_yaml_invalid`: what a build would say of the file is said at once.
     """
+    # A fifth of a second, which the other verbs, and repositories' deploys, need not wait.
+    from skep.library.frameworks import skep_yaml  # noqa: PLC0415
+    from skep.library.frameworks.marked_yaml import MAX_CHARACTERS  # noqa: PLC0415
+
     file = folder / path / skep_yaml.FILE
     try:
         if not file.is_file() or file.is_symlink():
