@@ -7,8 +7,7 @@ address is dialled. Nothing in here decides: that is `policy`'s. Nothing from a 
 
 import asyncio
 import socket
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass
 from ipaddress import ip_address
 
@@ -16,6 +15,7 @@ from skep.kernel.clock import Clock
 from skep.kernel.errors import InvalidError
 from skep.product.gateway import head as heads
 from skep.product.gateway import serving
+from skep.product.gateway.connections import Connections
 from skep.product.gateway.forward import Outgoing, RefusedError, forward
 from skep.product.gateway.model import ConnectionRecord, Policy, Refusal
 from skep.product.gateway.policy import decide, decide_address
@@ -80,7 +80,7 @@ class EgressProxy:
         self._recorder = recorder
         self._clock = clock
         self._limits = limits or EgressLimits()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._connections = Connections(self._serve)
         self._total = Budget(self._limits.bytes_up, self._limits.bytes_down)
 
     def renew(self, policy: Policy, *, bytes_down: int | None = None, sites: Sites | None = None) -> None:
@@ -89,33 +89,12 @@ class EgressProxy:
         self._sites = dict(sites or {})
         self._total = Budget(self._limits.bytes_up, bytes_down)
 
-    @asynccontextmanager
-    async def serving(self, listener: socket.socket) -> AsyncGenerator[None]:
+    def serving(self, listener: socket.socket) -> AbstractAsyncContextManager[None]:
         """Serve *listener* until the block is left; then every connection is cut."""
-        server = await asyncio.start_server(self._accept, sock=listener, limit=heads.MAX_HEAD)
-        try:
-            yield
-        finally:
-            server.close()
-            for task in list(self._tasks):
-                task.cancel()
-            await asyncio.gather(*self._tasks, return_exceptions=True)
-            await server.wait_closed()
+        return self._connections.serving(listener)
 
-    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._tasks.add(task)
-        try:
-            await self._serve(reader, writer)
-        except asyncio.CancelledError:
-            # `serving` is being left; asyncio's stream protocol would report the cancellation as an error.
-            writer.transport.abort()
-        finally:
-            self._tasks.discard(task)
-            writer.close()
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _serve(self, client: Pair) -> None:
+        reader, writer = client
         again = await self._request(None, reader, writer)
         while again:
             try:
@@ -159,7 +138,7 @@ class EgressProxy:
         return exchange.goes_on
 
     async def _exchange(self, exchange: _Exchange, first: bytes, client: Pair) -> None:
-        if len(self._tasks) > self._limits.connections:
+        if len(self._connections) > self._limits.connections:
             said = f"more than {self._limits.connections} connections at once"
             raise RefusedError("503 Service Unavailable", said, refusal=Refusal.REQUEST)
         head = await self._read_head(client[0], first)
