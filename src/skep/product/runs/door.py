@@ -7,8 +7,8 @@ import asyncio
 import json
 import logging
 import socket
-from collections.abc import AsyncGenerator, Mapping
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager, suppress
 from http import HTTPStatus
 from typing import Any, Protocol
 
@@ -24,6 +24,8 @@ from skep.kernel.errors import (
     UnavailableError,
 )
 from skep.product.gateway import head as heads
+from skep.product.gateway.connections import Connections
+from skep.product.gateway.relay import Pair
 
 log = logging.getLogger(__name__)
 
@@ -49,8 +51,6 @@ _STATUS: tuple[tuple[type[SkepError], int], ...] = (
     (LimitError, 503),
     (UnavailableError, 503),
 )
-
-Pair = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 class Desk(Protocol):
@@ -90,42 +90,18 @@ class Door:
 
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._connections = Connections(self._serve)
         self._pace = _Pace()
 
-    @asynccontextmanager
-    async def serving(self, listener: socket.socket) -> AsyncGenerator[None]:
+    def serving(self, listener: socket.socket) -> AbstractAsyncContextManager[None]:
         """Serve *listener* until the block is left; then every connection is cut."""
-        server = await asyncio.start_server(self._accept, sock=listener, limit=heads.MAX_HEAD)
-        try:
-            yield
-        finally:
-            server.close()
-            for task in list(self._tasks):
-                task.cancel()
-            await asyncio.gather(*self._tasks, return_exceptions=True)
-            await server.wait_closed()
-
-    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._tasks.add(task)
-        try:
-            if len(self._tasks) > _MAX_CONNECTIONS:
-                # Not heard, and not waited for: thousands of these would use up the descriptors of the whole server.
-                writer.write(_answer(503, _TOO_MANY))
-                return
-            await self._serve((reader, writer))
-        except asyncio.CancelledError:
-            # `serving` is being left; asyncio's stream protocol would report the cancellation as an error.
-            writer.transport.abort()
-        except (OSError, EOFError):
-            pass  # whoever asked has gone
-        finally:
-            self._tasks.discard(task)
-            writer.close()
+        return self._connections.serving(listener)
 
     async def _serve(self, client: Pair) -> None:
+        if len(self._connections) > _MAX_CONNECTIONS:
+            # Not heard, and not waited for: thousands of these would use up the descriptors of the whole server.
+            client[1].write(_answer(503, _TOO_MANY))
+            return
         try:
             path, body = await self._request(client[0])
             answer = await self._answer(client[0], path, body)
