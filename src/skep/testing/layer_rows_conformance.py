@@ -49,3 +49,6 @@ class LayerRowsConformance:
         assert await db.write(lambda tx: prune(tx, before_ms=10, limit=9)) == 0
         assert await db.write(lambda tx: prune(tx, before_ms=30, limit=9)) == 1
         assert [await lock("prj_1", "a", 30), await lock("prj_1", "b", 30)] == ["new", None]
+        for project in ("prj_2", "prj_1", "prj_1"):
+            await db.write(lambda tx, p=project: stores.images.forget_lock(tx, p, "a"))
+            assert await lock("prj_1", "a", 30) == ("new" if project == "prj_2" else None)

@@ -197,3 +197,18 @@ async def test_a_wrong_lock_fails_the_build_and_is_not_kept(rig, driver, answer)
         assert (await rig.built(GIT)).failure.code == "lock_invalid"
         driver.behaviours = {}
         assert (await rig.built(GIT)).failure is None
+
+
+async def test_a_kept_lock_that_cannot_be_installed_any_more_is_found_out_anew(rig, driver) -> None:
+    """An index that took back a file must not fail every later build of a source that does not change."""
+    async with rig.life():
+        assert (await rig.built(GIT)).failure is None
+        driver.ran.clear()
+        for layer in await driver.layers():
+            await driver.drop_layer(layer)
+        driver.behaviours = {"--find-links": Behaviour(exit_code=1, stderr="no such file")}
+        assert (await rig.built(GIT)).status is BuildStatus.FAILED
+        assert not [argv for argv in driver.ran if "compile" in argv]
+        driver.behaviours = {}
+        assert (await rig.built(GIT)).failure is None
+        assert [argv for argv in driver.ran if "compile" in argv]

@@ -1,6 +1,7 @@
 """Which files a source depends on: how it is asked, and how an answer is read with suspicion."""
 
 from contextlib import suppress
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -119,7 +120,7 @@ def test_where_there_is_nothing_to_find_out():
 
 
 def test_an_answer_counts_as_long_as_what_it_depends_on_stays():
-    """Other files of the source are nothing to a plain list; the list, the project and the Python are."""
+    """Other files of the source are nothing to a plain list; the list, the project, the Python and the indexes are."""
     plain = source(main__py="1", requirements__txt="humanize\n")
     same = source(digest="b" * 64, main__py="2", requirements__txt="humanize\n")
     key = step(plain, Install.REQUIREMENTS).key
@@ -128,10 +129,11 @@ def test_an_answer_counts_as_long_as_what_it_depends_on_stays():
         step(source(requirements__txt="humanize>=4\n"), Install.REQUIREMENTS).key,
         step(plain, Install.REQUIREMENTS, project="prj_2").key,
         step(plain, Install.REQUIREMENTS, Base(fingerprint="debian", python="3.12.0", uv="0.13.8")).key,
+        step(plain, Install.REQUIREMENTS, replace(BASE, indexes=("https://own.example/simple",))).key,
         step(plain, Install.REQUIREMENTS, requirements=("x",)).key,
     }
     assert key not in others
-    assert len(others) == 4
+    assert len(others) == 5
 
 
 @pytest.mark.parametrize("line", ["-r more.txt", "-e .", "./wheel", "a @ file:///app/a", "a/b.whl"])
@@ -378,5 +380,5 @@ def test_why_it_could_not_be_found_out(words: str, code: str):
     """In the words of the user's own files, with uv's quoted."""
     failure = locks.failure(words)
     assert failure.code == code
-    assert words.splitlines()[-1].strip() in failure.message
+    assert words.splitlines()[-1].strip().removeprefix("error: ") in failure.message
     assert failure.hint

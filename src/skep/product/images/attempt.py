@@ -88,6 +88,8 @@ class Attempt:
         self._log = log
         self._build = build
         self._source = source
+        #: Under which the lock is kept that an earlier build found out.
+        self._reused = ""
 
     async def plan(self) -> tuple[Planned, BuildPlan]:
         """Fetch the source and find out what is to be built; the source's own layer is there after that.
@@ -120,7 +122,13 @@ class Attempt:
         with _told():
             if all(layer.there for layer in planned.explanation.layers if layer.kind is not LayerKind.SOURCE):
                 await self._log.say("Nothing to install: the layers of an earlier build are used again.")
-            await self._layering.make(made.layers)
+            try:
+                await self._layering.make(made.layers)
+            except BuildFailedError:
+                # An index may have taken back what was found out then: the next build is to find out anew.
+                if self._reused:
+                    await self._means.ledger.forget_lock(self._build.project_id, self._reused)
+                raise
         return Made(
             planned=planned, layers=tuple(layer.id for layer in made.layers), size=self._layering.size(made.layers)
         )
@@ -139,6 +147,7 @@ class Attempt:
             python=python,
             uv=self._means.options.uv_version,
             runtimes=self._runtimes,
+            indexes=self._means.options.indexes.python,
         )
         # What strangers wrote is parsed beside the event loop, however short the limits keep it.
         recognised = await asyncio.to_thread(recognise, listing, self._frameworks, self._build.command)
@@ -188,6 +197,7 @@ class Attempt:
             lock = await asyncio.to_thread(locks.parse, text, found.base, step.python)
             await self._means.ledger.keep_lock(project_id, step.key, text)
             return lock
+        self._reused = step.key
         await self._log.say("The requirements are those of an earlier build: what it resolved is used again.")
         return await asyncio.to_thread(locks.parse, text, found.base, step.python)
 

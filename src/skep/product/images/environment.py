@@ -38,7 +38,8 @@ _DIRECT: Mapping[str, str] = {"NO_PROXY": "127.0.0.1,localhost", "no_proxy": "12
 _UV: Mapping[str, str] = {
     **BASE,
     "UV_CACHE_DIR": f"{TMP}/uv-cache",
-    "UV_LINK_MODE": "copy",
+    # What is sealed is a copy of its own; the cache goes with its sandbox.
+    "UV_LINK_MODE": "hardlink",
     "UV_NO_PROGRESS": "1",
     "UV_PYTHON_DOWNLOADS": "never",
 }

@@ -93,9 +93,6 @@ class Layering:
                     )
                 await self._seal(workshop, plan, started)
 
-    async def _install(self, workshop: Workshop, plan: LayerPlan) -> None:
-        await self.run(workshop, plan.steps, env=plan.env, files=plan.files, reach=plan.reach, locked=plan.locked)
-
     async def seal(self, workshop: Workshop, plan: LayerPlan) -> None:
         """Seal what is in *workshop* already."""
         await self._seal(workshop, plan, self._means.clock.monotonic())
@@ -149,4 +146,6 @@ class Layering:
 
 
 def _size(octets: int) -> str:
+    if octets < 1024:
+        return f"{octets} B"
     return f"{octets / MIB:.1f} MiB" if octets >= MIB // 10 else f"{octets / 1024:.1f} KiB"

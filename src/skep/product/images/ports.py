@@ -119,6 +119,10 @@ class LayerStore(Protocol):
         """Keep *text* under *key*, in place of what was there."""
         ...
 
+    def forget_lock(self, tx: Tx, project_id: str, key: str) -> None:
+        """Delete what a project keeps under *key*; nothing being there is no error."""
+        ...
+
     def prune_locks(self, tx: Tx, *, before_ms: int, limit: int) -> int:
         """Delete what was not used since *before_ms*, at most *limit*; return how many."""
         ...

@@ -59,9 +59,13 @@ class SqlLayerStore:
 
     def keep_lock(self, tx: Tx, project_id: str, key: str, text: str, *, now_ms: int) -> None:
         """Keep *text* under *key*, in place of what was there."""
-        on(tx).execute(self._forget_lock, {"project": project_id, "of": key})
+        self.forget_lock(tx, project_id, key)
         row = {"project_id": project_id, "key": key, "text": text, "created_ms": now_ms, "used_ms": now_ms}
         on(tx).execute(self._keep_lock, row)
+
+    def forget_lock(self, tx: Tx, project_id: str, key: str) -> None:
+        """Delete what a project keeps under *key*; nothing being there is no error."""
+        on(tx).execute(self._forget_lock, {"project": project_id, "of": key})
 
     def prune_locks(self, tx: Tx, *, before_ms: int, limit: int) -> int:
         """Delete what was not used since *before_ms*, at most *limit*."""

@@ -57,5 +57,9 @@ class Ledger:
         now_ms = self._now_ms()
         await self._db.write(lambda tx: self._store.keep_lock(tx, project_id, key, text, now_ms=now_ms))
 
+    async def forget_lock(self, project_id: str, key: str) -> None:
+        """Remove what was found out; nothing being there is no error."""
+        await self._db.write(lambda tx: self._store.forget_lock(tx, project_id, key))
+
     def _now_ms(self) -> int:
         return to_ms(self._clock.now())

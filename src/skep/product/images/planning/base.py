@@ -76,3 +76,5 @@ class Base:
     #: "x86_64", "aarch64".
     machine: str = field(default_factory=platform.machine)
     runtimes: Runtimes = field(default_factory=NoRuntimes)
+    #: Addresses of the operator's indexes of Python packages, without user and password.
+    indexes: tuple[str, ...] = ()

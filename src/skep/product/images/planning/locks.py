@@ -50,6 +50,8 @@ def lock_step(listing: SourceListing, recognised: Recognised, base: Base, projec
         "python": interpreter.version,
         "platforms": base.platforms,
         "uv": base.uv,
+        # An answer says where files lie: with other indexes they may be out of reach, or others.
+        "indexes": base.indexes,
         "steps": steps,
         "puts": files,
         "files": manifests.hashes(listing, manifests.PYTHON_FILES),
