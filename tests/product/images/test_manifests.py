@@ -4,7 +4,7 @@ import pytest
 
 from skep.kernel import bounded_toml
 from skep.kernel.errors import InvalidError
-from skep.product.images.model import SourceListing
+from skep.product.images.model import Install, SourceListing
 from skep.product.images.planning import manifests
 
 
@@ -34,3 +34,23 @@ def test_what_people_write():
     assert bounded_toml.loads(text, limit=100_000)["tool"]["x"]["y.z"]["w"] == {"a": {"b": {"c": 1}}}
     with pytest.raises(bounded_toml.TomlError, match="more than 10 characters"):
         bounded_toml.loads(text, limit=10)
+
+
+@pytest.mark.parametrize(
+    ("line", "elsewhere"),
+    [
+        ("a[b, c] >=1,<2 ; python_version > '3'", False),
+        ("a  [b]", False),
+        ("a @ https://x/a.whl", True),
+        ("-r more.txt", True),
+        ("a" + " " * 250_000 + "%", True),
+        ("a" * 250_000 + "%", True),
+        ("a" + " " * 250_000 + "[" + "x" * 250_000, True),
+    ],
+    ids=lambda value: value[:10] if isinstance(value, str) else None,
+)
+def test_a_requirement_is_read_in_one_go(line: str, elsewhere: bool):
+    """Whether it is a plain one; a long line costs what it is long, where its square would stop the server."""
+    listing = SourceListing(files={}, texts={"requirements.txt": line}, digest="")
+
+    assert manifests.python_leads_elsewhere(listing, Install.REQUIREMENTS, {}) is elsewhere

@@ -16,7 +16,8 @@ PYTHON_FILES = ("pyproject.toml", "uv.lock", "uv.toml", "requirements.txt", ".py
 NPM_FILES = ("package.json", "package-lock.json", "npm-shrinkwrap.json", ".npmrc")
 
 #: A requirement that is a plain name with extras, versions and markers: nothing in it leads to another file.
-_PLAIN_REQUIREMENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*\s*(\[[^\]]*\])?\s*([<>=!~(;].*)?")
+#: No two repeats that take the same characters may follow each other: such a pair takes hours for one long line.
+_PLAIN_REQUIREMENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*\s*(?:\[[^\]]*\]\s*)?(?:[<>=!~(;].*)?")
 #: Scripts of package.json that npm runs while it installs.
 _NPM_SCRIPTS = ("preinstall", "install", "postinstall", "prepublish", "preprepare", "prepare", "postprepare")
 _NPM_DEPENDENCIES = ("dependencies", "devDependencies", "optionalDependencies", "peerDependencies")

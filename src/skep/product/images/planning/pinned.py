@@ -7,7 +7,7 @@ from packaging.utils import canonicalize_name
 from skep.kernel.errors import InvalidError
 from skep.product.images.planning.pylock import Lock
 
-_LINE = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]*)[^#]*--hash")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _HASH = re.compile(r"--hash[= ]sha256:([0-9a-fA-F]{64})\b")
 
 
@@ -30,8 +30,8 @@ def check(requirements: str, lock: Lock) -> None:
 def _pinned(requirements: str) -> dict[str, frozenset[str]]:
     found: dict[str, frozenset[str]] = {}
     for line in requirements.replace("\\\r\n", " ").replace("\\\n", " ").splitlines():
-        if "--hash" in line and (match := _LINE.match(line.strip())):
+        if "--hash" in line.partition("#")[0] and (match := _NAME.match(line.strip())):
             hashes = frozenset(digest.lower() for digest in _HASH.findall(line))
-            name = str(canonicalize_name(match[1]))
+            name = str(canonicalize_name(match[0]))
             found[name] = found.get(name, frozenset()) | hashes
     return {name: hashes for name, hashes in found.items() if hashes}
