@@ -4,6 +4,7 @@ import re
 from collections.abc import Sequence
 
 from skep.kernel.settings import MIB
+from skep.product.images import installers
 from skep.product.images.fetch.addresses import Remote
 from skep.product.images.fetch.inside import MAX_FILES
 from skep.product.images.model import Failure, GitSource
@@ -23,6 +24,9 @@ _NOT_PUBLIC = (
     "terminal prompts disabled",
     "permission denied (publickey",
 )
+_OTHER_COPIES = (
+    "Have the operator set SKEP_PYTHON_MIRROR or SKEP_PYTHON_DOWNLOADS; or ask for a Python of `skep runtimes`."
+)
 _MISSING_REF = ("couldn't find remote ref", "not our ref", "unadvertised object")
 
 
@@ -36,7 +40,7 @@ class BuildFailedError(Exception):
 
 def quote(words: str) -> str:
     """Return a program's last *words*, printable and bounded."""
-    text = _CONTROL.sub("", words.replace("\r\n", "\n").replace("\r", "\n")).strip()
+    text = _printable(words)
     return text if len(text) <= _MAX_QUOTE else "..." + text[-_MAX_QUOTE:]
 
 
@@ -169,14 +173,16 @@ def no_path(path: str) -> Failure:
 
 
 def of_install(words: str, refusal: str = "") -> Failure:
-    """Say what uv's last *words* mean; *refusal* is what the door had to say to it."""
+    """Say what uv's or npm's last *words* mean; *refusal* is what the door had to say to it."""
     said = quote(words)
+    if told := installers.of_npm(_printable(words)):
+        return told
     if _UNRESOLVABLE in said:
         start = said.index(_UNRESOLVABLE)
         return Failure(
             code="dependencies_unresolvable",
             message=f"The dependencies cannot be resolved: {said[start:]}",
-            hint="Change the versions that the project asks for.",
+            hint="Check the names, and the versions that the project asks for.",
         )
     if "incompatible with the project's Python requirement" in said or "No interpreter found" in said:
         return Failure(
@@ -186,11 +192,13 @@ def of_install(words: str, refusal: str = "") -> Failure:
         return Failure(
             code="python_unavailable",
             message=f"The copy {copy[1]} of Python could not be fetched: {_last_line(words)}",
-            hint=refusal
-            or "Have the operator set SKEP_PYTHON_MIRROR or SKEP_PYTHON_DOWNLOADS; or ask for the machine's.",
+            hint=" ".join(filter(None, (refusal, _OTHER_COPIES))),
         )
+    if not refusal and (told := installers.of_source_build(_printable(words))):
+        return told
     hint = refusal or "The build's log has all that was said."
-    return Failure(code="install_failed", message=f"Installing the dependencies failed: {said}", hint=hint)
+    plain = installers.without_noise(said)
+    return Failure(code="install_failed", message=f"Installing the dependencies failed: {plain}", hint=hint)
 
 
 def wants_everything(words: str, *, may_be_commit: bool) -> bool:
@@ -199,6 +207,10 @@ def wants_everything(words: str, *, may_be_commit: bool) -> bool:
     if "shallow" in text and "support" in text:
         return True
     return may_be_commit and any(sign in text for sign in _MISSING_REF)
+
+
+def _printable(words: str) -> str:
+    return _CONTROL.sub("", words.replace("\r\n", "\n").replace("\r", "\n")).strip()
 
 
 def _last_line(words: str) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from skep.kernel import bounded_toml
-from skep.product.images import failures
+from skep.product.images import failures, installers
 from skep.product.images.environment import LOCKING
 from skep.product.images.fetch.inside import MAX_LOCK_TEXT
 from skep.product.images.model import Failure, Install, Language, Recognised, SourceListing
@@ -76,20 +76,25 @@ def failure(words: str, refusal: str = "") -> Failure:
     if "uv.lock" in words:
         return Failure(
             code="lock_invalid",
-            message=f"uv.lock cannot be used: {failures.quote(words)}",
+            message=f"uv.lock cannot be used: {_said(words)}",
             hint="Run `uv lock`, commit uv.lock, and deploy again.",
         )
     if "Failed to parse: pyproject.toml" in words or "Failed to parse: `pyproject.toml`" in words:
         return Failure(
             code="project_invalid",
-            message=f"pyproject.toml is wrong: {failures.quote(words)}",
+            message=f"pyproject.toml is wrong: {_said(words)}",
             hint="Correct pyproject.toml, and deploy again.",
         )
     return Failure(
         code="dependencies_unresolvable",
-        message=f"It could not be found out which packages are needed: {failures.quote(words)}",
+        message=f"It could not be found out which packages are needed: {_said(words)}",
         hint=said.hint,
     )
+
+
+def _said(words: str) -> str:
+    """Return what uv said; its own hints name `uv lock`, as the failure's do."""
+    return installers.without_noise(failures.quote(words)).partition("\nhint: ")[0].strip()
 
 
 def _asks_for_nothing(recognised: Recognised) -> bool:
