@@ -16,6 +16,9 @@ from skep.edge.wire.agents import AgentView
 from skep.edge.wire.builds import BuildView
 from skep.product.images.model import BuildStatus
 
+#: A message that is longer is said by its beginning when the log has all of it.
+_LINE = 200
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Made:
@@ -100,9 +103,15 @@ def say_failure(build: BuildView) -> None:
     """Say why a build did not succeed."""
     if build.error is None:
         return
-    screen.say(f"build {build.status}: {screen.clean(build.error.message)}", style="red")
+    # The build's log, which has just been shown, ends with all of it.
+    screen.say(f"build {build.status}: {_in_short(screen.clean(build.error.message))}", style="red")
     if build.error.hint:
         screen.say(f"hint: {hints.in_verbs(screen.clean(build.error.hint))}")
+
+
+def _in_short(message: str) -> str:
+    first = message.partition("\n")[0]
+    return first if first == message and len(first) <= _LINE else f"{first[:_LINE].rstrip(': ')} ..."
 
 
 def _show(made: Made) -> None:

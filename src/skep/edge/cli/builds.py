@@ -40,19 +40,19 @@ def builds(
     tables.table(
         (
             *("id", "agent", "status"),
-            *(Column("error", folds=True, drops=True), Column("started", drops=True), Column("step", drops=True)),
-            *(SOURCE, Column("commit", drops=True)),
+            *(Column("started", drops=True), Column("step", drops=True), Column("commit", drops=True)),
+            *(SOURCE, Column("error", folds=True, drops=True)),
         ),
         (
             (
                 build.id,
                 names.get(build.agent_id, build.agent_id),
                 build.status,
-                build.error.message if build.error else None,
                 build.created_at,
                 "explained" if build.explain and not build.step else build.step,
-                source_text(build.source),
                 build.commit[:12],
+                source_text(build.source),
+                build.error.message.partition("\n")[0] if build.error else None,
             )
             for build in found
         ),
