@@ -309,3 +309,9 @@ def test_the_name_alone_may_be_read() -> None:
     assert declared_name("") == ""
     with pytest.raises(InvalidError, match="line 1, column 7"):
         declared_name("name: [x]")
+
+
+def test_a_question_ends_as_one() -> None:
+    """What was probably meant is asked, without a full stop behind the question."""
+    assert refused("comand: x").endswith("did you mean `command`?")
+    assert refused("xyz: x").endswith("health.")

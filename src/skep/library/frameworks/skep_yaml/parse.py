@@ -7,7 +7,7 @@ from skep.library.frameworks.skep_yaml.keys import KEYS
 from skep.library.frameworks.skep_yaml.said import Said, unknown
 
 FILE = "skep.yaml"
-_HINT = f"The keys are {', '.join(KEYS)}; see docs/skep-yaml.md."
+_HINT = f"The keys are {', '.join(KEYS)}; docs/skep-yaml.md says what each may be."
 
 
 def parse(text: str) -> Said:
@@ -32,6 +32,6 @@ def parse(text: str) -> Said:
 
 def invalid(error: YamlError) -> InvalidError:
     """Return what the author of a wrong file is told."""
-    return InvalidError(
-        f"{FILE}, line {error.line}, column {error.column}: {error.message}.", code="skep_yaml_invalid", hint=_HINT
-    )
+    end = "" if error.message.endswith("?") else "."
+    where = f"{FILE}, line {error.line}, column {error.column}"
+    return InvalidError(f"{where}: {error.message}{end}", code="skep_yaml_invalid", hint=_HINT)
