@@ -9,6 +9,7 @@ from skep.kernel.clock import SystemClock
 from skep.product.gateway.egress import EgressLimits, EgressProxy
 from skep.product.gateway.model import ConnectionRecord, Policy, Refusal
 from skep.product.gateway.policy import parse_rule
+from skep.product.gateway.site import Answer, Asked
 
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
@@ -303,3 +304,26 @@ async def test_leaving_cuts_every_connection() -> None:
         writer.close()
         with contextlib.suppress(OSError):
             await writer.wait_closed()
+
+
+async def test_who_asks_and_does_not_read_has_no_copy_of_a_page() -> None:
+    """A page of many megabytes is held once, for however many: a connection has a small part of it at a time."""
+    page = Answer(headers={"Content-Type": "text/plain"}, body=bytes(64 << 20))
+
+    class Large:
+        """A site that answers always the same."""
+
+        async def answer(self, _asked: Asked) -> Answer:
+            """Answer the page."""
+            return page
+
+    async with proxy(Policy()) as to:
+        to.proxy.renew(Policy(), sites={"pypi": Large()})
+        reader, writer = await asyncio.open_connection("127.0.0.1", to.port, limit=1024)
+        writer.write(b"GET /pypi/x HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+        assert await reader.readuntil(b"\r\n\r\n")
+        writer.transport.abort()
+        record = await to.record()
+
+    # What the kernel's own buffers take is no more than some megabytes.
+    assert record.bytes_down < 32 << 20

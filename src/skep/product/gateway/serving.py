@@ -16,6 +16,8 @@ Sites = Mapping[str, Site]
 
 _HOST = re.compile(rb"(127\.0\.0\.1|localhost)(:[0-9]{1,5})?")
 _METHODS = (b"GET", b"HEAD")
+#: What is given to a connection at once, in bytes.
+_PIECE = 128 * 1024
 
 
 async def answer(head: heads.RequestHead, path: bytes, sites: Sites) -> Answer:
@@ -65,9 +67,12 @@ async def give(
     chunked = length is None and head.version == b"HTTP/1.1"
     writer.write(_head(given, length, chunked=chunked, close=not goes_on(head, given)))
     if isinstance(body, bytes):
-        if head.method != b"HEAD":
-            count(len(body))
-            writer.write(body)
+        for start in range(0, len(body) if head.method != b"HEAD" else 0, _PIECE):
+            # All at once it would be copied for each client that asks and does not read.
+            piece = body[start : start + _PIECE]
+            count(len(piece))
+            writer.write(piece)
+            await _drain(writer, idle_s)
         await _drain(writer, idle_s)
         return
     async with aclosing(body):
