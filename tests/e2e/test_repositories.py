@@ -202,6 +202,7 @@ def test_a_server_with_another_key_is_not_believed(place):
     before = place.ssh.fingerprint
     assert before in {host["fingerprint"] for host in place.user.get("/hosts")["items"]}
     assert before in place.skep.cli("hosts").stdout
+    assert before in place.skep.cli("hosts", "list").stdout
 
     place.ssh.change_key()
     error, _ = failed(place, "pinned-2", source)

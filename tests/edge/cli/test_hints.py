@@ -31,6 +31,8 @@ def test_no_hint_names_a_call():
         ("Build it first: POST /api/v1/agents/agt_1/build", "Build it first: skep build agt_1"),
         ("Put them with PUT /api/v1/secrets/NAME, then", "Put them with skep secret set NAME, then"),
         ("Ask for more with timeout_s.", "Ask for more with --timeout."),
+        ("Set `path` if it is below, or give a `command`.", "Give --path if it is below, or give --command."),
+        ("Check `path`: it is relative.", "Check --path: it is relative."),
         ("Its log says more: skep logs RUN", "Its log says more: skep logs run_1"),
         ("skep doctor says what is active.", "skep doctor says what is active."),
     ],

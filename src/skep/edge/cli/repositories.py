@@ -16,10 +16,15 @@ webhook = typer.Typer(name="webhook", help="Build an agent when somebody pushes.
 
 
 @hosts.callback()
-def list_hosts(context: typer.Context, as_json: Json = False) -> None:
+def show_hosts(context: typer.Context, as_json: Json = False) -> None:
+    """Without a verb: what `skep hosts list` shows."""
+    if context.invoked_subcommand is None:
+        list_hosts(as_json=as_json)
+
+
+@hosts.command("list")
+def list_hosts(as_json: Json = False) -> None:
     """List the ssh servers whose keys the project has kept; `skep hosts forget HOST` accepts another key."""
-    if context.invoked_subcommand is not None:
-        return
 
     async def act(client: SkepClient) -> list[HostView]:
         return await client.hosts.all()

@@ -33,6 +33,7 @@ def set_secret(
         screen.emit(made)
     else:
         screen.say(f"kept {made.name}; give it to an agent with: skep deploy ... --secret {made.name}")
+        screen.say(f"or open a private repository with it: skep deploy URL --git-secret {made.name}", style="dim")
 
 
 def _value(name: str) -> Secret[str]:
