@@ -99,7 +99,7 @@ def prune_images(
     ] = "0s",
     as_json: Json = False,
 ) -> None:
-    """Free exactly what nothing uses: images of old versions, layers of no image."""
+    """Free exactly what nothing uses: images of versions beyond SKEP_KEEP_VERSIONS, layers of no image."""
     older_than_s = options.seconds(older_than)
 
     async def act(client: SkepClient) -> PrunedView:
