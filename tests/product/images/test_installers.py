@@ -113,6 +113,17 @@ def test_a_copy_of_python_that_could_not_be_fetched() -> None:
     assert "SKEP_PYTHON_MIRROR" in (failure.hint or "")
 
 
+def test_a_member_of_a_workspace_without_the_workspace() -> None:
+    """Whoever deploys a member by its path is told that its siblings are not there, and what to deploy."""
+    failure = locks.failure(
+        "error: Failed to parse entry: `b`\n  cause: `b` references a workspace in `tool.uv.sources` (e.g., "
+        "`b = { workspace = true }`), but is not a workspace member\n"
+    )
+
+    assert failure.code == "dependencies_unresolvable"
+    assert "workspace's root" in (failure.hint or "")
+
+
 def test_a_lock_of_uvs_that_does_not_match_is_told_once() -> None:
     """What uv hints at says what Skep's does: one of them is enough."""
     failure = locks.failure(

@@ -27,6 +27,11 @@ _EXPORTED = f"{TMP}/skep-locked.txt"
 _ADDED = f"{TMP}/skep-requirements.txt"
 _FROZEN = ("--frozen", "--no-dev", "--no-emit-project", "--quiet")
 _HASHED = ("--format", "pylock.toml", "--generate-hashes", "--quiet", "--output-file", ANSWER)
+_WORKSPACE = "references a workspace in `tool.uv.sources`"
+_OF_WORKSPACE = (
+    "Of a uv workspace only the folder that `path` names is taken, without its siblings and the lock above it: deploy "
+    "the workspace's root, with this member among its dependencies."
+)
 
 
 def lock_step(listing: SourceListing, recognised: Recognised, base: Base, project_id: str) -> LockStep | None:
@@ -88,7 +93,7 @@ def failure(words: str, refusal: str = "") -> Failure:
     return Failure(
         code="dependencies_unresolvable",
         message=f"It could not be found out which packages are needed: {_said(words)}",
-        hint=said.hint,
+        hint=_OF_WORKSPACE if _WORKSPACE in words else said.hint,
     )
 
 
