@@ -23,6 +23,8 @@ from documentation import ROOT, pages
 from skep.testing.installation import installation
 
 ADDRESS = "http://127.0.0.1:8080"
+#: Examples whose packages are some hundred megabytes.
+HEAVY = ("crewai", "langgraph", "openai-agents")
 _FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 #: What a block may be marked as, and what reads it.
 _READERS = {
@@ -78,6 +80,12 @@ def plain(output):
     return "\n".join(" ".join(line.split()) for line in output.strip().splitlines()) + "\n"
 
 
+def shown(page):
+    """Return a page as a parameter; pages whose examples have hundreds of megabytes of packages are slow."""
+    heavy = page.startswith(tuple(f"examples/{name}/" for name in HEAVY))
+    return pytest.param(page, marks=pytest.mark.slow) if heavy else page
+
+
 def run(found, skep):
     """Run *found* in one shell; say of each whether it ended well and printed what is shown."""
     commands = [example.command.replace(ADDRESS, skep.url) for example in found]
@@ -125,7 +133,7 @@ def test_output_is_compared_strictly():
 
 @pytest.mark.root
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("name", [page for page in pages() if examples((ROOT / page).read_text())])
+@pytest.mark.parametrize("name", [shown(page) for page in pages() if examples((ROOT / page).read_text())])
 def test_examples_do_what_they_show(name):
     """Every console block of a page, in order, on a fresh installation."""
     if os.geteuid() != 0 and not os.environ.get("CI"):  # noqa: TID251  how CI says so

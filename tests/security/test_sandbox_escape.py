@@ -185,13 +185,40 @@ for port in (80, 443, 1023):
 
 
 def test_no_network(attacker, skep):
-    """A run reaches no address at all: not the server on the host's loopback, no metadata service, no door."""
+    """A run reaches no address at all: not the server on the host's loopback, no metadata service."""
     port = int(skep.url.rpartition(":")[2])
-    targets = [["127.0.0.1", port], ["::1", port], ["169.254.169.254", 80], ["127.0.0.1", 80], ["203.0.113.80", 443]]
+    targets = [["127.0.0.1", port], ["::1", port], ["169.254.169.254", 80], ["127.0.0.1", 443], ["203.0.113.80", 443]]
 
     assert attacker.says(f"inputs = {targets!r}\n{REACH}") == ""
     with socket.create_connection(("127.0.0.1", port), 5):
         pass  # the host itself reaches it
+
+
+PASS = """
+import socket
+for asked in inputs:
+    with socket.create_connection(("127.0.0.1", 80), 5) as door:
+        door.sendall(f"{asked} HTTP/1.1\\r\\nHost: 127.0.0.1\\r\\n\\r\\n".encode())
+        print(door.recv(4096).split(b"\\r\\n")[0].split()[1].decode(), end=" ")
+"""
+
+
+def test_the_door_of_a_run_leads_nowhere(attacker, skep):
+    """The one port that answers takes questions to people: it passes nothing on, to whatever address."""
+    port = int(skep.url.rpartition(":")[2])
+    asked = [
+        f"CONNECT 127.0.0.1:{port}",
+        "CONNECT pypi.org:443",
+        f"GET http://127.0.0.1:{port}/healthz",
+        "GET http://169.254.169.254/latest/meta-data/",
+        "GET /pypi/simple/pip/",
+        "GET /healthz",
+    ]
+
+    answers = attacker.says(f"inputs = {asked!r}\n{PASS}").split()
+
+    assert len(answers) == len(asked)
+    assert all(answer.startswith("4") for answer in answers), answers
 
 
 HIDE = """
