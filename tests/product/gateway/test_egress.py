@@ -252,6 +252,19 @@ async def test_connections_are_limited() -> None:
         await writer.wait_closed()
 
 
+async def test_a_flood_of_connections_is_cut() -> None:
+    """Those far over the limit are neither heard nor told: each would hold a descriptor that others need."""
+    async with proxy(Policy(), limits=EgressLimits(connections=2)) as setup:
+        held = [await asyncio.open_connection("127.0.0.1", setup.port) for _ in range(4)]
+        reader, writer = await asyncio.open_connection("127.0.0.1", setup.port)
+        with contextlib.suppress(ConnectionError):
+            assert await reader.read() == b""
+        for _, each in [*held, (reader, writer)]:
+            each.close()
+            with contextlib.suppress(ConnectionError):
+                await each.wait_closed()
+
+
 async def test_the_policy_can_be_changed_while_it_runs() -> None:
     """The next connection is judged by the new policy."""
     async with server(echo) as port, proxy(Policy()) as setup:

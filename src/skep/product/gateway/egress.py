@@ -25,6 +25,8 @@ from skep.product.gateway.serving import Sites
 from skep.product.gateway.site import BrokenOffError
 
 _LINGER_S = 1.0
+#: So many times the limit of connections are there those who are told that there are too many; more are cut.
+_HEARD = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,6 +96,10 @@ class EgressProxy:
         return self._connections.serving(listener)
 
     async def _serve(self, client: Pair) -> None:
+        if len(self._connections) > _HEARD * self._limits.connections:
+            # Telling thousands why they are refused would use up the descriptors of the whole server.
+            client[1].transport.abort()
+            return
         reader, writer = client
         again = await self._request(None, reader, writer)
         while again:
