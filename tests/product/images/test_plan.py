@@ -62,6 +62,7 @@ def test_wheels_are_installed_by_hash_where_nothing_of_a_users_is():
             (UV, "pip", "install", "--python", "/opt/env/bin/python", *BY_HASH),
             ("/usr/bin/python3", "-I", "-S", "-c", compiling),
         ),
+        words={("/usr/bin/python3", "-I", "-S", "-c", compiling): "Compiling Python files."},
         env=environment.SHARED,
         files={"/tmp/skep-requirements.txt": f"humanize==4.9.0 --hash=sha256:{SHA}\n"},
         reach=Reach.LOCKED,

@@ -89,7 +89,13 @@ class Layering:
                 if plan.id not in there:
                     await self._step("installing")
                     await self.run(
-                        workshop, plan.steps, env=plan.env, files=plan.files, reach=plan.reach, locked=plan.locked
+                        workshop,
+                        plan.steps,
+                        words=plan.words,
+                        env=plan.env,
+                        files=plan.files,
+                        reach=plan.reach,
+                        locked=plan.locked,
                     )
                 await self._seal(workshop, plan, started)
 
@@ -116,10 +122,13 @@ class Layering:
         env: Mapping[str, str],
         files: Mapping[str, str],
         reach: Reach,
+        words: Mapping[tuple[str, ...], str] | None = None,
         locked: tuple[LockedFile, ...] = (),
         failed: Callable[[str, str], Failure] = failures.of_install,
     ) -> None:
         """Put *files* in, open the door as far as *reach* says, and run *steps* one after another.
+
+        The log has each as it is typed, or what *words* say of it.
 
         Raises:
             BuildFailedError: one failed: by a limit, or as *failed* makes of its last words and the door's refusal.
@@ -130,7 +139,7 @@ class Layering:
         opened = opening(reach, means.options, means.mirrors, locked=locked)
         workshop.open_to(opened.policy, sites=opened.sites)
         for step in steps:
-            await self._log.say("$ " + " ".join(step))
+            await self._log.say((words or {}).get(step) or "$ " + " ".join(step))
             left = self._deadline - means.clock.monotonic()
             ran = await workshop.run(step, env={**BASE, **env}, timeout_s=left)
             if ran.ok:

@@ -58,16 +58,15 @@ _LINK_NODE = (
 
 def node(runtime: Runtime, base: Base) -> LayerPlan:
     """Return the layer of a version of Node, at /opt/node."""
-    steps = (
-        (UV, "pip", "install", "--python", PYTHON, "--target", NODE, *_BY_HASH),
-        (PYTHON, "-I", "-S", "-c", _LINK_NODE),
-    )
+    install = (UV, "pip", "install", "--python", PYTHON, "--target", NODE, *_BY_HASH)
+    linking = (PYTHON, "-I", "-S", "-c", _LINK_NODE)
     return _layer(
         LayerKind.RUNTIME,
         {"base": base.fingerprint, "runtime": runtime.facts},
         about=f"Node {runtime.version}",
         paths=(NODE,),
-        steps=steps,
+        steps=(install, linking),
+        words={linking: "Linking the programs of Node."},
         env=environment.SHARED,
         files={_REQUIREMENTS: _lines(f"{_project(file)} --hash=sha256:{file.sha256}" for file in runtime.files)},
         reach=Reach.LOCKED,
@@ -110,6 +109,7 @@ def shared(lock: Lock, interpreter: Interpreter, base: Base) -> LayerPlan:
         about=f"{packages(len(files))} for Python {interpreter.minor}",
         paths=(ENVIRONMENT,),
         steps=(create, install, compiling) if files else (create,),
+        words={compiling: "Compiling Python files."} if files else {},
         env=environment.SHARED,
         files={_REQUIREMENTS: wheels} if files else {},
         reach=Reach.LOCKED if files else Reach.NOTHING,
@@ -207,6 +207,7 @@ def _layer(
     about: str,
     paths: tuple[str, ...],
     steps: tuple[tuple[str, ...], ...] = (),
+    words: Mapping[tuple[str, ...], str] | None = None,
     env: Mapping[str, str] | None = None,
     files: Mapping[str, str] | None = None,
     reach: Reach = Reach.NOTHING,
@@ -220,6 +221,7 @@ def _layer(
         about=about,
         paths=paths,
         steps=steps,
+        words=words or {},
         env=env or {},
         files=files or {},
         reach=reach,
@@ -228,7 +230,7 @@ def _layer(
         changes=changes,
     )
     # How it is made belongs to what it is; where a locked file lies, and what is said of it, does not.
-    how = {name: value for name, value in asdict(made).items() if name not in ("id", "about", "locked")}
+    how = {name: value for name, value in asdict(made).items() if name not in ("id", "about", "words", "locked")}
     return replace(made, id=LayerId(key(f"layer {kind.value}", {"of": facts, "how": how})))
 
 

@@ -35,6 +35,8 @@ class LayerPlan:
     paths: tuple[str, ...]
     #: Commands, as argv; none for the source, which is there already.
     steps: tuple[tuple[str, ...], ...] = ()
+    #: What the log says of steps that tell people little as argv: "Compiling Python files."
+    words: Mapping[tuple[str, ...], str] = field(default_factory=dict[tuple[str, ...], str])
     #: Their environment, over `environment.BASE`.
     env: Mapping[str, str] = field(default_factory=dict[str, str])
     #: Absolute path inside -> text: put in before the first command.
