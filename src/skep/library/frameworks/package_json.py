@@ -8,6 +8,7 @@ from skep.kernel.errors import InvalidError
 from skep.library.frameworks import documents
 from skep.library.frameworks.documents import Table, json_kind
 from skep.product.images.model import Install, SourceListing
+from skep.product.images.planning.manifests import NPM_SCRIPTS
 
 FILE = "package.json"
 READS: tuple[str, ...] = (FILE, "package-lock.json", "npm-shrinkwrap.json")
@@ -46,11 +47,12 @@ def read(listing: SourceListing) -> Package:
     """
     whole = documents.json_object(listing, FILE, _HINT)
     dependencies = frozenset(name for key in _DEPENDENCIES for name in _texts(whole, key, values=False))
-    install, lock = _install(listing, dependencies)
+    scripts = _texts(whole, "scripts")
+    install, lock = _install(listing, dependencies, scripts)
     entry, named_by = _entry(whole)
     return Package(
         name=_text(whole, "name"),
-        scripts=_texts(whole, "scripts"),
+        scripts=scripts,
         entry=entry,
         named_by=named_by,
         dependencies=dependencies,
@@ -68,7 +70,7 @@ def inside(path: str, what: str) -> str:
     return "/".join(parts)
 
 
-def _install(listing: SourceListing, dependencies: frozenset[str]) -> tuple[Install, str]:
+def _install(listing: SourceListing, dependencies: frozenset[str], scripts: Mapping[str, str]) -> tuple[Install, str]:
     if lock := next((file for file in _LOCKS if file in listing.files), ""):
         return Install.NPM_LOCK, lock
     other = next((file for file in _OTHER_LOCKS if file in listing.files), None)
@@ -79,7 +81,9 @@ def _install(listing: SourceListing, dependencies: frozenset[str]) -> tuple[Inst
             hint=f"Run `npm install --package-lock-only` and add package-lock.json to the source, or remove {other}: "
             "then npm chooses the versions.",
         )
-    return (Install.NPM if dependencies else Install.NOTHING), ""
+    # Where there is nothing to fetch, npm still runs the project's own scripts of installing.
+    installs = bool(dependencies) or any(name in scripts for name in NPM_SCRIPTS)
+    return (Install.NPM if installs else Install.NOTHING), ""
 
 
 def _entry(whole: Table) -> tuple[str, str]:

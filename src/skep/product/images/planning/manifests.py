@@ -19,7 +19,7 @@ NPM_FILES = ("package.json", "package-lock.json", "npm-shrinkwrap.json", ".npmrc
 #: No two repeats that take the same characters may follow each other: such a pair takes hours for one long line.
 _PLAIN_REQUIREMENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*\s*(?:\[[^\]]*\]\s*)?(?:[<>=!~(;].*)?")
 #: Scripts of package.json that npm runs while it installs.
-_NPM_SCRIPTS = ("preinstall", "install", "postinstall", "prepublish", "preprepare", "prepare", "postprepare")
+NPM_SCRIPTS = ("preinstall", "install", "postinstall", "prepublish", "preprepare", "prepare", "postprepare")
 _NPM_DEPENDENCIES = ("dependencies", "devDependencies", "optionalDependencies", "peerDependencies")
 
 
@@ -82,7 +82,7 @@ def npm_leads_elsewhere(listing: SourceListing) -> bool:
     if not isinstance(package, dict):
         return True
     found = cast("dict[str, Any]", package)
-    if found.get("workspaces") or any(name in table(found, "scripts") for name in _NPM_SCRIPTS):
+    if found.get("workspaces") or any(name in table(found, "scripts") for name in NPM_SCRIPTS):
         return True
     specs = [spec for kind in _NPM_DEPENDENCIES for spec in table(found, kind).values()]
     return not all(isinstance(spec, str) and not _is_path(spec) for spec in specs)
