@@ -186,13 +186,24 @@ def test_a_lock_that_does_not_match_is_told_by_name(dependencies: tuple[str, ...
     assert "uv lock" in (caught.value.hint or "")
 
 
+def test_a_lock_of_another_project_is_told():
+    """It has no entry for this one, whatever else is in it; of a workspace without a project nothing is known."""
+    lock = 'version=1\n[[package]]\nname="other"\nsource={virtual="."}\n'
+    with pytest.raises(InvalidError, match="another project's, without an entry for my_agent") as caught:
+        step(locked_project(lock=lock), Install.UV_LOCK)
+    assert caught.value.code == "lock_mismatch"
+    assert "uv lock" in (caught.value.hint or "")
+    workspace = source(pyproject__toml='[tool.uv.workspace]\nmembers=["a"]\n', uv__lock=lock)
+    assert step(workspace, Install.UV_LOCK).steps[0][1] == "export"
+
+
 @pytest.mark.parametrize(
     "listing",
     [
         locked_project("humanize==4.9.0", "here"),
         locked_project("Humanize == 4.9.0", "here @ file:///app/libs/here"),
         locked_project("anything", more='dynamic=["dependencies"]\n'),
-        locked_project("humanize", lock='[[package]]\nname="other"\nsource={virtual="."}\n'),
+        locked_project("humanize", lock='[[package]]\nname="My.Agent"\nsource={editable="libs/me"}\n'),
         locked_project("humanize", lock=LOCK.split("[package.metadata]", maxsplit=1)[0]),
         locked_project("humanize", lock="no toml ["),
         locked_project("humanize @@ nonsense"),

@@ -33,7 +33,14 @@ def check(project: Mapping[str, Any], lock: Mapping[str, Any]) -> None:
         lock: uv.lock.
     """
     declared = table(project, "project")
-    entry = _entry(lock, str(declared.get("name", "")))
+    name = str(declared.get("name", ""))
+    if name and lock and canonicalize_name(name) not in _names(lock):
+        raise InvalidError(
+            f"uv.lock does not match pyproject.toml: it is another project's, without an entry for {name[:200]}.",
+            code="lock_mismatch",
+            hint=_HINT,
+        )
+    entry = _entry(lock, name)
     if entry is None or texts(declared.get("dynamic")):
         return
     asked = _asked(texts(declared.get("dependencies")), set(table(project, "tool", "uv", "sources")))
@@ -48,10 +55,18 @@ def check(project: Mapping[str, Any], lock: Mapping[str, Any]) -> None:
         raise InvalidError(f"uv.lock does not match pyproject.toml: {said}{more}.", code="lock_mismatch", hint=_HINT)
 
 
-def _entry(lock: Mapping[str, Any], name: str) -> Mapping[str, Any] | None:
+def _packages(lock: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     packages = lock.get("package")
-    for package in cast("list[object]", packages) if isinstance(packages, list) else []:
-        found = cast("dict[str, Any]", package) if isinstance(package, dict) else {}
+    found = cast("list[object]", packages) if isinstance(packages, list) else []
+    return [cast("dict[str, Any]", package) for package in found if isinstance(package, dict)]
+
+
+def _names(lock: Mapping[str, Any]) -> set[str]:
+    return {canonicalize_name(str(package.get("name", ""))) for package in _packages(lock)}
+
+
+def _entry(lock: Mapping[str, Any], name: str) -> Mapping[str, Any] | None:
+    for found in _packages(lock):
         source = table(found, "source")
         here = source.get("virtual") == "." or source.get("editable") == "."
         if here and canonicalize_name(str(found.get("name", ""))) == canonicalize_name(name):
