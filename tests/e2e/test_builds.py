@@ -135,9 +135,9 @@ def test_nothing_recognised_lists_what_was_looked_for(user):
     error = failed(user, "nothing", {"files": {"notes.txt": "no agent"}})
 
     assert error["code"] == "nothing_recognised"
-    assert "main.py" in error["message"]
-    assert "pyproject.toml" in error["message"]
-    assert "notes.txt" in error["message"]
+    assert error["message"] == "Nothing was recognised. Files found: notes.txt."
+    assert "main.py" in error["hint"]
+    assert "pyproject.toml" in error["hint"]
 
 
 def test_a_python_that_is_not_here_is_named(user):

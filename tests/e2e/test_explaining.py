@@ -46,7 +46,7 @@ def test_a_choice_and_what_nothing_acts_on_are_said(user: User):
     [
         ({"Dockerfile": "FROM scratch"}, "dockerfile_needs_builder", "the Docker driver or a builder"),
         ({"skep__yaml": "comand: x"}, "skep_yaml_invalid", "line 1, column 1: unknown key `comand`; did you mean"),
-        ({"README__md": ""}, "nothing_recognised", "Looked for: skep.yaml"),
+        ({"README__md": ""}, "nothing_recognised", "Files found: README.md"),
         ({"langgraph__json": "{"}, "langgraph_invalid", "line 1, column 2"),
     ],
 )

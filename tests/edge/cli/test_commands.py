@@ -254,11 +254,13 @@ def test_a_local_repository_is_packed_at_its_ref(skep, source, tmp_path):
 
 
 def test_a_build_that_fails_says_why(skep, tmp_path):
-    """What was looked for is in the message; the command ends with 1."""
+    """What was looked for is told, a line each and once; the command ends with 1."""
     (tmp_path / "README").write_text("nothing to run")
     done = skep.cli("deploy", str(tmp_path), "--name", "nothing", check=False)
     assert done.returncode == exits.ERROR
-    assert "main.py" in done.stderr
+    lines = done.stderr.splitlines()
+    assert len([line for line in lines if "main.py" in line]) == 1
+    assert "  dockerfile: a Dockerfile (which this installation cannot build yet)" in lines
 
 
 def test_errors_have_their_codes(skep, bee):

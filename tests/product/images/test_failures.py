@@ -58,6 +58,15 @@ def test_the_last_words_are_quoted_without_escapes() -> None:
     assert len(failures.quote("x" * 100_000)) < 5000
 
 
+def test_a_folder_that_is_not_there_and_one_that_is_empty() -> None:
+    """Only who named a path is told to check it."""
+    named, root = failures.no_path("bees"), failures.no_path("")
+    assert (named.code, root.code) == ("path_not_found", "path_not_found")
+    assert "`path`" in named.hint
+    assert "empty" in root.message
+    assert "path" not in root.hint
+
+
 def test_uvs_words() -> None:
     """The resolver's explanation is kept whole; else what the door refused is the hint."""
     words = "Using CPython\n  \u00d7 No solution found when resolving dependencies:\n  ╰─▶ Because a==9 is missing.\n"

@@ -103,10 +103,11 @@ def say_failure(build: BuildView) -> None:
     """Say why a build did not succeed."""
     if build.error is None:
         return
-    # The build's log, which has just been shown, ends with all of it.
+    # The build's log, which has just been shown, ends with all of it, lists of the hint too.
     screen.say(f"build {build.status}: {_in_short(screen.clean(build.error.message))}", style="red")
     if build.error.hint:
-        screen.say(f"hint: {hints.in_verbs(screen.clean(build.error.hint))}")
+        first = build.error.hint.partition("\n")[0]
+        screen.say(f"hint: {hints.in_verbs(screen.clean(first))}")
 
 
 def _in_short(message: str) -> str:

@@ -129,7 +129,9 @@ class Builder:
         try:
             made = await _unless(cancelled, self._timed(build, lease, log, hold))
         except BuildFailedError as error:
-            await log.say(f"Failed ({error.failure.code}): {error.failure.message}")
+            # The first line of a hint is what to do, which is shown apart; a list below it has its place here.
+            listed = error.failure.hint.partition("\n")[2]
+            await log.say("\n".join(filter(None, (f"Failed ({error.failure.code}): {error.failure.message}", listed))))
             await self._records.fail(build.id, lease, error.failure)
         except (AttemptLostError, NotFoundError, UnavailableError) as error:
             why = error.message if isinstance(error, SkepError) else str(error)

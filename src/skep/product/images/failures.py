@@ -164,10 +164,16 @@ def no_ref(source: GitSource) -> Failure:
 
 
 def no_path(path: str) -> Failure:
-    """Say that the folder asked for is not in the source."""
+    """Say that the folder asked for is not in the source; "" is its root, which is missing when it holds nothing."""
+    if not path:
+        return Failure(
+            code="path_not_found",
+            message="The source is empty: it holds no file.",
+            hint="Deploy a folder or a repository that holds the agent's files.",
+        )
     return Failure(
         code="path_not_found",
-        message=f"The source has no folder {path!r}." if path else "The source is empty.",
+        message=f"The source has no folder {path!r}.",
         hint="Check `path`: it is relative to the root of the source.",
     )
 

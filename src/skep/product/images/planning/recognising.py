@@ -75,12 +75,12 @@ def _by_command(listing: SourceListing, command: tuple[str, ...]) -> Recognised:
 
 
 def _nothing(listing: SourceListing, frameworks: Sequence[Framework]) -> InvalidError:
-    looked_for = "; ".join(f"{framework.name}: {framework.looks_for}" for framework in frameworks)
+    looked_for = "".join(f"\n  {framework.name}: {framework.looks_for}" for framework in frameworks)
     names = sorted(listing.files, key=lambda path: (path.count("/"), path))
     found_files = ", ".join(names[:_SHOWN_FILES]) or "none"
     more = f" and {len(names) - _SHOWN_FILES} more" if len(names) > _SHOWN_FILES else ""
     return InvalidError(
-        f"Nothing was recognised. Looked for: {looked_for}. Files found: {found_files}{more}.",
+        f"Nothing was recognised. Files found: {found_files}{more}.",
         code="nothing_recognised",
-        hint="Set `path` if the agent is in a folder of the repository, or give a `command`.",
+        hint=f"Set `path` if the agent is in a folder of the repository, or give a `command`.\nLooked for:{looked_for}",
     )
