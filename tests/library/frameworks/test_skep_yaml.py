@@ -149,7 +149,7 @@ def test_its_command_alone_is_enough() -> None:
     with pytest.raises(InvalidError) as caught:
         found("env: {A: b}")
     assert caught.value.code == "nothing_recognised"
-    assert "skep.yaml" in caught.value.message
+    assert "  skep.yaml: a skep.yaml with a `command`" in caught.value.hint.splitlines()
 
 
 def test_the_owners_command_goes_over_all() -> None:
@@ -227,7 +227,7 @@ def test_an_input_may_be_called_type() -> None:
         ("egress: api.example.com", "line 1, column 9: `egress` is a text; expected a list"),
         ("egress: ['a b']", "line 1, column 9: `egress` 'a b' is no host"),
         ("egress: [" + "a," * 101 + "]", "`egress` has more than 100 hosts"),
-        ("schedule: daily", "line 1, column 11: `schedule` has 1 fields; expected five: minute, hour"),
+        ("schedule: daily", "line 1, column 11: `daily` has 1 field; expected five, like `0 9 * * 1-5`."),
         ("schedule: 60 * * * *", "`schedule` has '60' for the minute; expected *, 0 to 59"),
         ("schedule: '* * * * */0'", "has '*/0' for the day of the week"),
         ("schedule: 9-5 * * * *", "has '9-5' for the minute"),
@@ -244,6 +244,36 @@ def test_an_input_may_be_called_type() -> None:
 )
 def test_wrong_files(text: str, said: str) -> None:
     """Each is refused at its place, with what is expected."""
+    assert said in refused(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("xyz: x", "The keys are name, framework, "),
+        ("resources: {ram: 1}", "The keys in `resources` are cpus, memory_mb, "),
+        ("schedule: daily", "See docs/skep-yaml.md."),
+        ("command: 7", "See docs/skep-yaml.md."),
+    ],
+)
+def test_only_who_used_an_unknown_key_is_told_the_keys(text: str, hint: str) -> None:
+    """Where the key is right a list of keys leads astray."""
+    with pytest.raises(InvalidError) as caught:
+        found(text, main__py="")
+    assert caught.value.hint.startswith(hint)
+    assert caught.value.hint.endswith("See docs/skep-yaml.md.")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("schedule: ''", "`schedule` has 0 fields; expected five"),
+        ("schedule: 0 9 * * * *", "`0 9 * * * *` has 6 fields; expected five"),
+        ("schedule: '* * * * " + "1," * 100 + "1'", "`schedule` has 209 characters; at most 200 are taken"),
+    ],
+)
+def test_a_schedule_of_another_length(text: str, said: str) -> None:
+    """What was written is named with what is wrong with it."""
     assert said in refused(text)
 
 

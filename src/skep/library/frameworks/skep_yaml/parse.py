@@ -4,10 +4,10 @@ from skep.kernel.errors import InvalidError
 from skep.library.frameworks import marked_yaml
 from skep.library.frameworks.marked_yaml import YamlError
 from skep.library.frameworks.skep_yaml.keys import KEYS
-from skep.library.frameworks.skep_yaml.said import Said, unknown
+from skep.library.frameworks.skep_yaml.said import Said, UnknownKeyError, unknown
 
 FILE = "skep.yaml"
-_HINT = f"The keys are {', '.join(KEYS)}; docs/skep-yaml.md says what each may be."
+_PAGE = "docs/skep-yaml.md"
 
 
 def parse(text: str) -> Said:
@@ -34,4 +34,5 @@ def invalid(error: YamlError) -> InvalidError:
     """Return what the author of a wrong file is told."""
     end = "" if error.message.endswith("?") else "."
     where = f"{FILE}, line {error.line}, column {error.column}"
-    return InvalidError(f"{where}: {error.message}{end}", code="skep_yaml_invalid", hint=_HINT)
+    hint = f"{error.keys} See {_PAGE}." if isinstance(error, UnknownKeyError) else f"See {_PAGE}."
+    return InvalidError(f"{where}: {error.message}{end}", code="skep_yaml_invalid", hint=hint)

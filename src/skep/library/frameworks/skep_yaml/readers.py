@@ -136,7 +136,7 @@ def schedule_(said: Said, node: Node) -> None:
     """Read when it is to run by itself."""
     text = marked_yaml.text(node, "`schedule`")
     if (why := schedule.wrong(text)) is not None:
-        raise wrong(node, f"`schedule` {why}")
+        raise wrong(node, why)
     said.declared = replace(said.declared, schedule=" ".join(text.split()))
 
 

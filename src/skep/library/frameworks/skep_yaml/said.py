@@ -35,11 +35,21 @@ class Said:
     places: dict[str, Node] = field(default_factory=dict[str, Node])
 
 
-def unknown(key: Node, name: str, known: Iterable[str], where: str = "") -> YamlError:
+class UnknownKeyError(YamlError):
+    """A key that nobody knows: the one error whose author needs the list of keys."""
+
+    #: The keys that there are, as a sentence.
+    keys = ""
+
+
+def unknown(key: Node, name: str, known: Iterable[str], where: str = "") -> UnknownKeyError:
     """Return the error about a key that nobody knows; a near miss is told."""
     names = list(known)
     meant = f"; did you mean `{near}`?" if (near := nearest(name, names)) else f"; expected one of {', '.join(names)}"
-    return wrong(key, f"unknown key `{name[:80]}`{where}{meant}")
+    at = wrong(key, f"unknown key `{name[:80]}`{where}{meant}")
+    error = UnknownKeyError(at.message, at.line, at.column)
+    error.keys = f"The keys{where} are {', '.join(names)}."
+    return error
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

@@ -20,14 +20,19 @@ _PART = re.compile(r"(?:\*|([0-9]{1,2}|[a-z]{3})(?:-([0-9]{1,2}|[a-z]{3}))?)(?:/
 
 
 def wrong(text: str) -> str | None:
-    """Return what is wrong with a schedule, or None if it is one."""
+    """Return the sentence that says what is wrong with a schedule, or None if it is one."""
+    if len(text) > _LONGEST:
+        return f"`schedule` has {len(text)} characters; at most {_LONGEST} are taken"
     fields = text.split()
-    if len(fields) != len(_FIELDS) or len(text) > _LONGEST:
-        return f"has {len(fields)} fields; expected five: minute, hour, day of the month, month, day of the week"
+    if len(fields) != len(_FIELDS):
+        many = f"{len(fields)} field{'' if len(fields) == 1 else 's'}"
+        return f"`{' '.join(fields)[:40] or 'schedule'}` has {many}; expected five, like `0 9 * * 1-5`"
     for said, (name, low, high) in zip(fields, _FIELDS, strict=True):
         for part in said.lower().split(","):
             if not _is_part(part, name, low, high):
-                return f"has {part[:40]!r} for the {name}; expected *, {low} to {high}, a range, a list, or */n"
+                return (
+                    f"`schedule` has {part[:40]!r} for the {name}; expected *, {low} to {high}, a range, a list, or */n"
+                )
     return None
 
 
