@@ -1,7 +1,10 @@
 """What deploying again changes."""
 
+import pytest
+
 from skep.edge.cli.building import next_command
 from skep.edge.cli.deploy import Wish, changes
+from skep.edge.cli.sources import Remote, remote_body
 from skep.edge.wire.agents import AgentView
 from skep.edge.wire.sources import SourceBody
 
@@ -73,6 +76,39 @@ def test_attempts_egress_and_secrets_in_variables_are_added():
         "max_attempts": 3,
     }
     assert sent(before, wish()) == {}
+
+
+URL = "https://git.example/me/agent.git"
+GIT = {"git": {"url": URL, "ref": "v1", "path": "bees", "secret": "KEY"}}
+
+
+@pytest.mark.parametrize(
+    ("remote", "ref", "path", "expected"),
+    [
+        (Remote(url=URL), None, None, {"ref": "v1", "path": "bees", "secret": "KEY"}),
+        (Remote(url=URL), "v2", None, {"ref": "v2", "path": "bees", "secret": "KEY"}),
+        (Remote(url=URL), "", None, {"ref": None, "path": "bees", "secret": "KEY"}),
+        (Remote(url=URL), None, "", {"ref": "v1", "path": "", "secret": "KEY"}),
+        (Remote(url=URL, secret="OTHER"), None, "wasps", {"ref": "v1", "path": "wasps", "secret": "OTHER"}),
+    ],
+)
+def test_what_is_not_mentioned_of_the_same_repository_is_kept(remote, ref, path, expected):
+    """Ref, path and secret stay until they are said; an empty one is cleared."""
+    body = changes(agent(source=GIT), wish(poll_s=30.0), remote_body(remote, ref, path))
+    assert body.model_dump(exclude_unset=True) == {"source": {"git": {"url": URL, **expected}}, "poll_s": 30.0}
+
+
+@pytest.mark.parametrize("before", [GIT, {"upload": "upl_0"}])
+def test_another_repository_replaces_the_source_whole(before):
+    """A ref or a secret of one repository means nothing in another."""
+    other = remote_body(Remote(url="https://git.example/me/other.git"), None, None)
+    body = changes(agent(source=before), wish(), other)
+    assert body.model_dump(exclude_unset=True) == {"source": {"git": {"url": "https://git.example/me/other.git"}}}
+
+
+def test_an_upload_replaces_a_repository():
+    """A folder has none of what a repository has."""
+    assert sent(agent(source=GIT), wish()) == {}
 
 
 def test_the_next_command_names_the_inputs():

@@ -1,5 +1,6 @@
 """The command's own manners, for which no server is needed."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -56,3 +57,28 @@ def test_a_verb_loads_no_library():
     said = "import sys, skep.edge.cli.command; print([one for one in sys.modules if one.startswith('skep.library')])"
     done = subprocess.run((sys.executable, "-c", said), capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_what_cannot_be_polled_so_often_is_refused_before_anything_is_sent():
+    """In the option's words: no server is there that could name a field."""
+    for said in ("5s", "0", "31d"):
+        done = skep("--url", "http://127.0.0.1:9", "deploy", "https://git.example/agent.git", "--poll", said)
+        assert done.returncode == exits.USAGE
+        assert f"--poll {said}: at least 30s" in done.stderr
+
+
+def test_an_empty_ref_clears_only_what_a_repository_has(tmp_path):
+    """For a folder it is a variable of a script that was empty."""
+    done = skep("deploy", str(tmp_path), "--ref", "")
+    assert done.returncode == exits.USAGE
+    assert "--ref is empty" in done.stderr
+
+
+def test_an_empty_folder_is_named(tmp_path):
+    """Nothing is sent, and nothing is told to be checked that was not given."""
+    (tmp_path / "bees").mkdir()
+    environment = os.environ | {"SKEP_TOKEN": "skep_x"}  # noqa: TID251  the command's own
+    done = skep("--url", "http://127.0.0.1:9", "deploy", str(tmp_path / "bees"), env=environment)
+    assert done.returncode == exits.INVALID
+    assert "bees is empty" in done.stderr
+    assert "--path" not in done.stderr

@@ -12,10 +12,13 @@ from skep.edge.cli import building, explaining, options, pack, screen, sources
 from skep.edge.cli.options import Json
 from skep.edge.cli.target import call
 from skep.edge.client import ApiError, SkepClient
-from skep.edge.wire.agents import AgentView, ChangeAgent, CreateAgent
+from skep.edge.wire.agents import LONGEST_POLL_S, SHORTEST_POLL_S, AgentView, ChangeAgent, CreateAgent
 from skep.edge.wire.builds import BuildView
 from skep.edge.wire.sources import SourceBody
+from skep.kernel.errors import InvalidError
 from skep.kernel.settings import MIB, Settings
+
+_LEFT_OUT = "Give the folder that holds the agent's files; those that .gitignore names are left out."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,10 +42,19 @@ def deploy(  # noqa: PLR0917  typer reads the signature
     name: Annotated[
         str | None, typer.Option("--name", "-n", help="The agent's name; else that of skep.yaml, or the source's.")
     ] = None,
-    ref: Annotated[str | None, typer.Option(help="Branch, tag or commit.")] = None,
-    path: Annotated[str, typer.Option(help="Folder inside the source.")] = "",
+    ref: Annotated[
+        str | None,
+        typer.Option(help='Branch, tag or commit; left out: as before if the URL is the same; "" clears it.'),
+    ] = None,
+    path: Annotated[
+        str | None,
+        typer.Option(help='Folder inside the source; left out: as before if the URL is the same; "" clears it.'),
+    ] = None,
     git_secret: Annotated[
-        str | None, typer.Option(metavar="K", help="Secret that opens a private repository: a token or a deploy key.")
+        str | None,
+        typer.Option(
+            metavar="K", help="Secret that opens a private repository: a token or a deploy key; kept like --ref."
+        ),
     ] = None,
     poll: Annotated[
         str | None, typer.Option(metavar="5m", help="Look so often whether the repository has something new; or off.")
@@ -71,7 +83,7 @@ def deploy(  # noqa: PLR0917  typer reads the signature
     as_json: Json = False,
 ) -> None:
     """Make an agent from a folder or a repository, and build it; an agent of that name is changed and built again."""
-    for option, value in (("--name", name), ("--ref", ref), ("--command", command), ("--git-secret", git_secret)):
+    for option, value in (("--name", name), ("--command", command), ("--git-secret", git_secret)):
         options.not_empty(option, value)
     given = _given(source, ref, git_secret, poll)
     limits = {
@@ -90,7 +102,7 @@ def deploy(  # noqa: PLR0917  typer reads the signature
         command=options.words("--command", command or ""),
         egress=list(dict.fromkeys(egress or ())),
         attempts=attempts,
-        poll_s=None if poll is None else 0.0 if poll == "off" else options.seconds(poll),
+        poll_s=None if poll is None else _poll_s(poll),
     )
 
     async def act(client: SkepClient) -> building.Made | BuildView:
@@ -112,10 +124,12 @@ def deploy(  # noqa: PLR0917  typer reads the signature
         building.tell(done, as_json=as_json)
 
 
-def _name(name: str | None, given: sources.Remote | sources.Local, path: str, checked_out: Path | None = None) -> str:
+def _name(
+    name: str | None, given: sources.Remote | sources.Local, path: str | None, checked_out: Path | None = None
+) -> str:
     """Return the name of the agent: the one that was given, else that of a folder's `skep.yaml`, else the source's."""
     if name is None and isinstance(given, sources.Local):
-        name = sources.declared_name(checked_out or given.folder, path)
+        name = sources.declared_name(checked_out or given.folder, path or "")
     suggested = str(given.folder) if isinstance(given, sources.Local) else given.url
     return sources.checked_name(name or sources.name_for(suggested))
 
@@ -125,7 +139,7 @@ async def _source(
     given: sources.Remote | sources.Local,
     found: tuple[Path, str] | None,
     ref: str | None,
-    path: str,
+    path: str | None,
     *,
     quiet: bool,
 ) -> SourceBody:
@@ -144,6 +158,8 @@ async def _source(
                 progress=lambda size: update(f"packing {screen.size(size)}"),
             )
             archive.flush()
+            if not packed.files:
+                raise InvalidError(f"{label} is empty: there is no file to deploy", code="empty_folder", hint=_LEFT_OUT)
             update(f"uploading {screen.size(Path(archive.name).stat().st_size)}")
             upload = await client.uploads.create(lambda: sources.read(Path(archive.name)))
         if not quiet:
@@ -188,21 +204,33 @@ def changes(existing: AgentView, wish: Wish, source: SourceBody) -> ChangeAgent:
     differs: dict[str, Any] = {key: new for key, (old, new) in wanted.items() if old != new}
     if wish.poll_s is not None:
         differs["poll_s"] = wish.poll_s or None
-    old, new = existing.source.git, source.git
-    if old and new and old.url == new.url and old.secret and not new.secret:
-        source = SourceBody(git=new.model_copy(update={"secret": old.secret}))
-    return ChangeAgent.model_validate({"source": source, **differs})
+    return ChangeAgent.model_validate({"source": sources.kept(existing.source, source), **differs})
 
 
 def _given(source: str, ref: str | None, git_secret: str | None, poll: str | None) -> sources.Remote | sources.Local:
     """Tell what was given, and refuse what only a repository takes."""
+    if ref is not None and ref != ref.strip():
+        raise typer.BadParameter("--ref has blanks around it")
     given = sources.recognise(source, ref)
     if isinstance(given, sources.Remote):
         return replace(given, secret=git_secret)
+    # Only an agent's repository has a ref to go back from.
+    options.not_empty("--ref", ref)
     for option, value in (("--git-secret", git_secret), ("--poll", None if poll == "off" else poll)):
         if value is not None:
             raise typer.BadParameter(f"{option} is for a repository that the server fetches itself: give its URL")
     return given
+
+
+def _poll_s(text: str) -> float:
+    """Read how often to look into seconds; 0 for never."""
+    if text == "off":
+        return 0.0
+    every_s = options.seconds(text)
+    if not SHORTEST_POLL_S <= every_s <= LONGEST_POLL_S:
+        allowed = f"at least {SHORTEST_POLL_S}s, at most {LONGEST_POLL_S // 86_400}d, or off"
+        raise typer.BadParameter(f"--poll {text}: {allowed}")
+    return every_s
 
 
 def _joined(old: list[str], new: list[str]) -> list[str]:

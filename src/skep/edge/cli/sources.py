@@ -12,7 +12,7 @@ from urllib.parse import unquote, urlsplit
 from pydantic import TypeAdapter, ValidationError
 
 from skep.edge.wire.common import Name
-from skep.edge.wire.sources import GitBody, SourceBody
+from skep.edge.wire.sources import GitBody, SourceBody, SourceView
 from skep.kernel.errors import InvalidError, UnavailableError
 from skep.kernel.ids import is_id
 
@@ -110,16 +110,26 @@ def declared_name(folder: Path, path: str) -> str:
     return skep_yaml.declared_name(text)
 
 
-def remote_body(remote: Remote, ref: str | None, path: str) -> SourceBody:
-    """Return the source that the server fetches."""
-    given: dict[str, str] = {"url": remote.url}
+def remote_body(remote: Remote, ref: str | None, path: str | None) -> SourceBody:
+    """Return the source that the server fetches; what was not mentioned (None) is unset, an empty *ref* is null."""
+    given: dict[str, str | None] = {"url": remote.url}
     if ref is not None:
-        given["ref"] = ref
-    if path:
+        given["ref"] = ref or None
+    if path is not None:
         given["path"] = path
     if remote.secret:
         given["secret"] = remote.secret
     return SourceBody(git=GitBody.model_validate(given))
+
+
+def kept(old: SourceView, new: SourceBody) -> SourceBody:
+    """Return *new* with what it does not mention of the repository that *old* names too; another one stands alone."""
+    if old.git is None or new.git is None or old.git.url != new.git.url:
+        return new
+    unsaid = {
+        name: getattr(old.git, name) for name in ("ref", "path", "secret") if name not in new.git.model_fields_set
+    }
+    return SourceBody(git=new.git.model_copy(update=unsaid))
 
 
 @contextmanager

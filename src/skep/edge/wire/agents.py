@@ -23,6 +23,8 @@ from skep.edge.wire.sources import SourceBody, SourceView
 from skep.product.agents.model import AgentStatus, Kind
 from skep.product.sandboxes.model import Isolation
 
+SHORTEST_POLL_S, LONGEST_POLL_S = 30, 2_592_000
+
 #: host, host:port or *.host
 _EgressHost = Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=texts.EGRESS_HOST.pattern)]
 _Env = Annotated[dict[EnvName, EnvValue], Field(max_length=200)]
@@ -32,7 +34,7 @@ _Egress = Annotated[list[_EgressHost], Field(max_length=100)]
 _Command = Annotated[list[EnvValue], Field(max_length=200)]
 _Schema = Annotated[JsonObject, Field(max_length=200)]
 _Attempts = Annotated[int, Field(ge=1, le=10)]
-_Poll = Annotated[float, Field(ge=30, le=2_592_000)]
+_Poll = Annotated[float, Field(ge=SHORTEST_POLL_S, le=LONGEST_POLL_S)]
 _MAY_BE_NULL = frozenset({"inputs_schema", "poll_s"})
 
 
