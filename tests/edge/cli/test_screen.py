@@ -1,7 +1,11 @@
 """What a terminal shows: nothing that is said acts on it."""
 
+import re
+
 from terminal import lines_of, shown_by
 
+#: What moves the cursor, hides it, or clears its line.
+_MOVES = re.compile(r"\x1b\[[?0-9;]*[A-Za-ln-z]")
 WORDS = "fetching [/x] [link=http://elsewhere]a[/link]"
 WAITING = f"""
 from skep.edge.cli import screen
@@ -52,3 +56,24 @@ def test_what_is_said_meanwhile_has_a_line_of_its_own() -> None:
     shown = shown_by(SAID_MEANWHILE, TERM="xterm")
 
     assert "buildingone" not in "".join(lines_of(shown))
+
+
+FRAGMENTS = """
+from skep.edge.cli import screen
+
+log = screen.Log()
+with screen.waiting("building"):
+    for text in ("Resolved ", "38 packages", " ", "in 1.25s\\n", " ", "+", " anyio", "\\n", "cut"):
+        log.text("stderr", text)
+    log.end_line()
+    screen.say("said")
+    log.text("stderr", "the last")
+"""
+
+
+def test_a_line_that_comes_in_fragments_is_one_line() -> None:
+    """So uv prints; what has no end is shown before others say something, and when the wait is over."""
+    lines = lines_of(_MOVES.sub("", shown_by(FRAGMENTS)))
+
+    said = [line for line in lines if "building" not in line]
+    assert said[:5] == ["Resolved 38 packages in 1.25s", " + anyio", "cut", "said", "the last"]

@@ -75,7 +75,13 @@ def waiting(text: str, *, quiet: bool = False) -> Generator[Callable[[str], None
         try:
             yield lambda words: status.update(Text(words))
         finally:
+            _flush()
             _animated.reset(before)
+
+
+def _flush() -> None:
+    sys.stdout.flush()
+    sys.stderr.flush()
 
 
 def cell(value: Any) -> Text:
@@ -139,13 +145,17 @@ class Log:
         """Print untrusted text of "stdout" or "stderr"."""
         out = sys.stdout if stream == "stdout" else sys.stderr
         out.write(clean(text))
-        out.flush()
+        # While something is animated each flush ends a line, and programs print theirs in fragments.
+        if _animated.get() is None:
+            out.flush()
         if text and out.isatty():
             self._within = not text.endswith("\n")
 
     def end_line(self) -> None:
         """Have what is said next begin on a new line, on a terminal."""
-        if self._within and sys.stderr.isatty():
+        if _animated.get() is not None:
+            _flush()
+        elif self._within and sys.stderr.isatty():
             say()
         self._within = False
 
