@@ -151,7 +151,9 @@ class Attempt:
         )
         # What strangers wrote is parsed beside the event loop, however short the limits keep it.
         recognised = await asyncio.to_thread(recognise, listing, self._frameworks, self._build.command)
-        absent = left_out.notices(listing)
+        source = self._build.source
+        folder = source.path if isinstance(source, GitSource | UploadSource) else ""
+        absent = left_out.notices(listing, folder=folder, install=recognised.install)
         recognised = replace(recognised, notices=(*recognised.notices, *absent))
         for notice in absent:
             await self._log.say(f"Note: {notice}.")
