@@ -164,7 +164,7 @@ def skep(git, https, ssh, authority):
         SKEP_GIT_HTTP_HOSTS=git.host,
         SKEP_GIT_SSH_HOSTS=ssh.host,
         SKEP_EGRESS_ALLOW_PRIVATE=f"{git.host},{https.host},{ssh.host}",
-        SKEP_CA_FILE=str(authority.bundle_with(Path("/etc/ssl/certs/ca-certificates.crt"))),
+        SKEP_CA_FILE=str(authority.with_trusted()),
     ) as made:
         yield made
 

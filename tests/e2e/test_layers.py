@@ -246,34 +246,41 @@ def test_an_index_that_is_down_is_asked_again_then_said(owners, index):
     assert not [secret for secret in index.secrets if secret in str(error)]
 
 
-def test_a_source_distribution_that_needs_a_compiler(owners, index):
-    """With a compiler on the machine it is built; without one the error has the compiler's name."""
-    backend = """
+NATIVE = """
 import subprocess, zipfile
 def build_wheel(folder, config_settings=None, metadata_directory=None):
     open("one.c", "w").write("int one(void) { return 1; }")
-    subprocess.run(["cc", "-shared", "-fPIC", "-o", "one.so", "one.c"], check=True)
-    name = "native-1.0-py3-none-any.whl"
+    subprocess.run([COMPILER, "-shared", "-fPIC", "-o", "one.so", "one.c"], check=True)
+    name, about = f"native-{VERSION}-py3-none-any.whl", f"native-{VERSION}.dist-info"
     with zipfile.ZipFile(f"{folder}/{name}", "w") as wheel:
         wheel.write("one.so")
         wheel.writestr("native.py", "import ctypes\\nONE = ctypes.CDLL(__file__[:-9] + 'one.so').one()\\n")
-        wheel.writestr("native-1.0.dist-info/METADATA", "Metadata-Version: 2.1\\nName: native\\nVersion: 1.0\\n")
-        wheel.writestr("native-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\\nTag: py3-none-any\\n")
-        wheel.writestr("native-1.0.dist-info/RECORD", "")
+        wheel.writestr(f"{about}/METADATA", f"Metadata-Version: 2.1\\nName: native\\nVersion: {VERSION}\\n")
+        wheel.writestr(f"{about}/WHEEL", "Wheel-Version: 1.0\\nTag: py3-none-any\\n")
+        wheel.writestr(f"{about}/RECORD", "")
     return name
 """
+
+
+@pytest.mark.parametrize(("compiler", "version"), [("cc", "1.0"), ("no-such-cc", "2.0")])
+def test_a_source_distribution_that_needs_a_compiler(owners, index, compiler, version):
+    """With a compiler on the machine it is built; without one the error has the compiler's name."""
+    backend = f"COMPILER, VERSION = {compiler!r}, {version!r}\n{NATIVE}"
     system = '[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n'
-    index.add(sdist("native", "1.0", {"pyproject.toml": system, "backend.py": backend}))
-    source = {"main.py": "import native\nprint(native.ONE)\n", "requirements.txt": "native==1.0\n"}
+    index.add(sdist("native", version, {"pyproject.toml": system, "backend.py": backend}))
+    source = {"main.py": "import native\nprint(native.ONE)\n", "requirements.txt": f"native=={version}\n"}
 
-    build = owners[0].build("native", {"files": source})
+    build = owners[0].build(f"native-{compiler}", {"files": source})
 
-    if shutil.which("cc", path="/usr/bin:/bin"):
+    if shutil.which(compiler, path="/usr/bin:/bin"):
         assert build["status"] == "succeeded", build["error"]
-        assert owners[0].run("native")["output"]["stdout"] == "1\n"
+        assert owners[0].run(f"native-{compiler}")["output"]["stdout"] == "1\n"
     else:
         assert build["error"]["code"] == "install_failed"
-        assert "cc" in build["error"]["message"]
+        assert (
+            f"from its source: FileNotFoundError: [Errno 2] No such file or directory: '{compiler}'"
+            in (build["error"]["message"])
+        )
 
 
 def npm_source(**files):

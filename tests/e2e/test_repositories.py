@@ -69,7 +69,7 @@ def place(tmp_path_factory):
         ssh.let_in(public)
         http.repository("agent").commit({"main.py": "print('from a private repository')"})
         hosts = f"{http.host},{https.host},{ssh.host}"
-        bundle = authority.bundle_with(Path("/etc/ssl/certs/ca-certificates.crt"))
+        bundle = authority.with_trusted()
         with installation(
             SKEP_GIT_HTTP_HOSTS=http.host,
             SKEP_GIT_SSH_HOSTS=ssh.host,

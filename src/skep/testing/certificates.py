@@ -1,5 +1,6 @@
 """A certificate authority of a test's own, and certificates of it for 127.0.0.1."""
 
+import os
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
@@ -32,10 +33,11 @@ class Authority:
         self.bundle.write_bytes(made.sign(self._key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
         self.bundle.chmod(0o644)
 
-    def bundle_with(self, system: Path) -> Path:
-        """Return a bundle of this authority and those that the machine trusts already."""
+    def with_trusted(self) -> Path:
+        """Return a bundle of this authority and those that the operator of this machine trusts already."""
+        trusted = os.environ.get("SSL_CERT_FILE") or "/etc/ssl/certs/ca-certificates.crt"  # noqa: TID251  as Skep does
         path = self._folder / "all.pem"
-        path.write_bytes(system.read_bytes() + b"\n" + self.bundle.read_bytes())
+        path.write_bytes(Path(trusted).read_bytes() + b"\n" + self.bundle.read_bytes())
         path.chmod(0o644)
         return path
 

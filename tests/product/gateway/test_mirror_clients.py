@@ -5,15 +5,13 @@ import shutil
 import sys
 
 import pytest
-from indexes import NPM, allowing, indexes, opened
+from indexes import allowing, indexes, opened
 
 from skep.kernel.indexes import with_own
 from skep.product.gateway.mirror.door_paths import upstream
 from skep.product.gateway.model import LockedFile
 from skep.testing.package_index import serve_index
 from skep.testing.packages import npm_package, sdist, wheel
-
-needs_npm = pytest.mark.skipif(NPM is None, reason="npm is not on this machine")
 
 
 @pytest.fixture
@@ -147,7 +145,6 @@ async def test_uv_fetches_a_source_distribution(index, tmp_path) -> None:
     assert installed(tmp_path) == ["gamma.py"]
 
 
-@needs_npm
 async def test_npm_installs_through_the_door(index, tmp_path) -> None:
     """Scoped packages, too; the second installation comes from what is kept; a lock is followed."""
     index.want("me", "pa55word")
@@ -168,7 +165,6 @@ async def test_npm_installs_through_the_door(index, tmp_path) -> None:
     assert asked == len([path for path in index.requests if path.endswith(".tgz")]) == 2
 
 
-@needs_npm
 @pytest.mark.parametrize("registry", ["https://registry.npmjs.org", None])
 async def test_npm_follows_a_lock_of_another_registry(index, tmp_path, registry) -> None:
     """Npm puts the door in the place of the registry's host; the path that follows is found all the same."""
@@ -192,7 +188,6 @@ async def test_npm_follows_a_lock_of_another_registry(index, tmp_path, registry)
         assert index.requests == ["/npm/@corp/tool/-/tool-2.0.1.tgz"]
 
 
-@needs_npm
 async def test_npm_says_that_the_registry_is_down(index, tmp_path) -> None:
     """Which one, and how often it was tried."""
     index.failing["/npm/left"] = 1000

@@ -17,6 +17,7 @@ _NPM_APART = re.compile(r"npm error ((?:Missing|Invalid): .{1,200})")
 #: Said at each failure, and of use to nobody: the file is in a sandbox that is gone.
 _NPM_NOISE = "A complete log of this run can be found in"
 _SDIST = re.compile(r"Failed to build `([^`]{1,200})`")
+_BACKEND = "The build backend returned an error"
 #: What a compiler, its absence, or Python itself says last of why.
 _WHY = re.compile(
     r"fatal error: |\berror: (?!subprocess|metadata)|No such file or directory|^\w*(?:Error|Exception)\b: ?"
@@ -53,14 +54,16 @@ def of_npm(words: str) -> Failure | None:
 def of_source_build(words: str) -> Failure | None:
     """Say which package could not be built from its source and why, of uv's printable *words*; None if none could."""
     built = _SDIST.search(words)
-    if built is None:
+    if built is None and _BACKEND not in words:
         return None
-    lines = [line.strip() for line in words[built.end() :].splitlines()]
+    lines = [line.strip() for line in words[built.end() if built else 0 :].splitlines()]
     reasons = [line for line in lines if _WHY.search(line) and not line.startswith("error: Command '[")]
     why = f": {reasons[-1][:_LONGEST]}" if reasons else ""
     return Failure(
         code="install_failed",
-        message=f"{built[1]} has no wheel that fits, and could not be built from its source{why}",
+        message=f"{built[1]} has no wheel that fits, and could not be built from its source{why}"
+        if built
+        else f"A package without a wheel could not be built from its source{why}",
         hint="Ask for a version that has wheels for this Python, or have the operator install the compiler or headers "
         "that it needs. The build's log has all that was said.",
     )

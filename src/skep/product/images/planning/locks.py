@@ -76,7 +76,7 @@ def lock_step(listing: SourceListing, recognised: Recognised, base: Base, projec
 def failure(words: str, refusal: str = "") -> Failure:
     """Say what the last *words* of a lock step that failed mean; *refusal* is what the door had to say to it."""
     said = failures.of_install(words, refusal)
-    if said.code != "install_failed":
+    if said.code != "install_failed" or (not refusal and installers.of_source_build(words)):
         return said
     if "uv.lock" in words:
         return Failure(
