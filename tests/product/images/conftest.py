@@ -13,6 +13,8 @@ import pytest
 from skep.adapters.blobs.blobs import FolderBlobs
 from skep.adapters.blobs.logs import FolderLogs
 from skep.adapters.blobs.packages import FolderPackages
+from skep.adapters.drivers.oci.driver import OciDriver
+from skep.adapters.drivers.oci.keeper import KeeperClient
 from skep.adapters.keys.sealer import KeyFileSealer
 from skep.adapters.storage.database import SqlDatabase
 from skep.adapters.storage.stores import make_stores
@@ -37,6 +39,7 @@ from skep.product.images.service import ImageService
 from skep.product.secrets.service import SecretService
 from skep.product.work.model import WorkLimits, WorkTiming
 from skep.product.work.service import WorkService
+from skep.testing.keeper import start_keeper
 from skep.testing.wait import until
 
 
@@ -172,6 +175,21 @@ class Rig:
             return not rows and not await self.driver.recover()
 
         await until(gone, what="the removal of all sandboxes")
+
+
+@pytest.fixture(scope="module")
+def keeper():
+    """One keeper for all tests of a module that build in real sandboxes."""
+    with start_keeper() as running:
+        yield running
+
+
+@pytest.fixture
+async def driver(keeper):
+    """The real driver."""
+    made = OciDriver(KeeperClient(keeper.socket))
+    yield made
+    await made.close()
 
 
 @pytest.fixture

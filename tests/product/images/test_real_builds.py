@@ -8,33 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from skep.adapters.drivers.oci.driver import OciDriver
-from skep.adapters.drivers.oci.keeper import KeeperClient
 from skep.product.images.model import BuildStatus, FilesSource, GitSource, Install, UploadSource
 from skep.product.sandboxes.model import Command, CommandId, Isolation, SandboxId, SandboxSpec
 from skep.testing.git_server import serve_git
-from skep.testing.keeper import start_keeper
 from skep.testing.wait import until
 
 pytestmark = pytest.mark.root
 
 HELLO = Path(__file__).parents[3] / "examples" / "hello"
 MAIN = "import sys; print('hello', sys.version_info[:2])\n"
-
-
-@pytest.fixture(scope="module")
-def keeper():
-    """One keeper for all tests here."""
-    with start_keeper() as running:
-        yield running
-
-
-@pytest.fixture
-async def driver(keeper):
-    """The real driver."""
-    made = OciDriver(KeeperClient(keeper.socket))
-    yield made
-    await made.close()
 
 
 @pytest.fixture

@@ -9,30 +9,12 @@ import threading
 import pytest
 from python_copy import other_python, pack
 
-from skep.adapters.drivers.oci.driver import OciDriver
-from skep.adapters.drivers.oci.keeper import KeeperClient
 from skep.library import runtimes
 from skep.product.images.model import FilesSource, Install
 from skep.product.runs.plan import base_env
 from skep.product.sandboxes.model import Command, CommandId, Isolation, SandboxId, SandboxSpec
-from skep.testing.keeper import start_keeper
 
 pytestmark = pytest.mark.root
-
-
-@pytest.fixture(scope="module")
-def keeper():
-    """One keeper for all tests here."""
-    with start_keeper() as running:
-        yield running
-
-
-@pytest.fixture
-async def driver(keeper):
-    """The real driver."""
-    made = OciDriver(KeeperClient(keeper.socket))
-    yield made
-    await made.close()
 
 
 @contextlib.contextmanager
