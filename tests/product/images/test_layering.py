@@ -203,6 +203,7 @@ async def test_a_kept_lock_that_cannot_be_installed_any_more_is_found_out_anew(r
     """An index that took back a file must not fail every later build of a source that does not change."""
     async with rig.life():
         assert (await rig.built(GIT)).failure is None
+        await rig.nothing_left()
         driver.ran.clear()
         for layer in await driver.layers():
             await driver.drop_layer(layer)
