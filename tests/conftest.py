@@ -3,6 +3,7 @@
 import asyncio
 import os
 import shutil
+import signal
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,10 @@ from skep.testing.clock import ManualClock
 from skep.testing.postgres import databases_for_tests
 
 pytest_plugins = ("conformance",)
+
+# Who starts the tests in the background of a script has them ignore Ctrl-C, and so would the commands that they start.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture

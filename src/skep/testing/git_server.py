@@ -58,7 +58,7 @@ class GitServer:
 
     Below `/<name>` git's own protocol is spoken; below `/dumb/<name>` files are served as they lie, as a plain
     web server does; below `/private/<name>` only those get anything who show one of `passwords`; `/moved/` leads to
-    the same place at `elsewhere`; whoever asks for something below `/hold/` waits until `release` is called.
+    the same place at `elsewhere`; whoever asks for `/hold/<name>` waits until `release` is called, and is then served.
     """
 
     root: Path
@@ -92,6 +92,10 @@ class GitServer:
     def release(self) -> None:
         """Let all who wait below `/hold/` go on."""
         self._held.set()
+
+    def hold(self) -> None:
+        """Let those wait who ask for something below `/hold/` from now on, as at the beginning."""
+        self._held.clear()
 
     def wait_released(self) -> None:
         """Block until `release` is called."""
@@ -158,7 +162,7 @@ class _Handler(BaseHTTPRequestHandler):
         parts = urlsplit(self.path)
         if parts.path.startswith("/hold/"):
             self.git.wait_released()
-            self._send(503, {}, b"")
+            self._serve_git(parts.path.removeprefix("/hold"), parts.query, body)
         elif parts.path.startswith("/moved/"):
             where = self.git.elsewhere + self.path.removeprefix("/moved")
             self._send(302, {"Location": where}, b"")

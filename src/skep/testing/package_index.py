@@ -75,6 +75,11 @@ class PackageIndex:
         """Return how often *path* was asked for."""
         return self.requests.count(path)
 
+    def hold(self, path: str) -> None:
+        """Let those who ask for a file wait half-way, until `release`."""
+        self.held.add(path)
+        self.released.clear()
+
     def release(self) -> None:
         """Let those go on that are held."""
         self.released.set()

@@ -139,7 +139,7 @@ async def test_what_a_sandbox_says_decides_nothing_about_what_is_kept(index, tmp
 async def test_many_who_want_a_file_at_once_share_one_download(index, tmp_path) -> None:
     """Each gets the whole file, begun before the index has sent it all."""
     place = f"/files/{BIG.filename}"
-    index.held.add(place)
+    index.hold(place)
     async with opened(tmp_path, indexes(index), allowing(index.host)) as door:
         url = file_of((await door.get("/pypi/simple/big/")).body, BIG)
         asking = [asyncio.create_task(door.get(url)) for _ in range(8)]
@@ -152,7 +152,7 @@ async def test_many_who_want_a_file_at_once_share_one_download(index, tmp_path) 
 async def test_a_wrong_place_for_a_file_holds_up_nobody_else(index, tmp_path) -> None:
     """Who asks for a hash where something else lies gets nothing; who asks where it lies gets it meanwhile."""
     wrong = f"/files/{ALPHA.filename}"
-    index.held.add(wrong)
+    index.hold(wrong)
     async with opened(tmp_path, indexes(index), allowing(index.host)) as door:
         url = file_of((await door.get("/pypi/simple/big/")).body, BIG)
         lying = file_path(BIG.sha256, place_of(f"{index.url}{wrong}"))

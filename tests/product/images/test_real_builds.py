@@ -1,6 +1,5 @@
 """Builds in real sandboxes: git over HTTP, uv, the package index, all through the door."""
 
-import contextlib
 import io
 import shutil
 import tarfile
@@ -313,16 +312,14 @@ async def test_a_build_survives_the_servers_death(make_rig, driver, git) -> None
     rig = make_rig(driver, git_http_hosts=(git.host,), egress_allow_private=(git.host,))
     git.repository("hello").commit({"main.py": MAIN})
     async with rig.life():
-        build = await rig.begin(GitSource(url=git.url("hold/x")))
+        build = await rig.begin(GitSource(url=git.url("hold/hello")))
         await until(lambda: git.requests, what="git's request")
         before = await rig.look(build)
     assert [handle.id for handle in await driver.recover()] == [before.sandbox_id]
     git.release()
     async with rig.life():
         ended = await rig.ended(build)
+        assert ended.status is BuildStatus.SUCCEEDED, await rig.log_of(ended)
         assert ended.attempt == 2
         assert ended.sandbox_id != before.sandbox_id
-        assert ended.failure.code == "repository_unreachable"
         await rig.nothing_left()
-    with contextlib.suppress(AssertionError):
-        assert await driver.recover() == []
