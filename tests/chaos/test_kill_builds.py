@@ -140,7 +140,7 @@ def held(place: Place, stage: str, name: str) -> Callable[[], object]:
 )
 @pytest.mark.parametrize("stage", ["fetching", "locking", "installing", "compiling", "sealing"])
 def test_a_build_that_is_hit_is_made_all_the_same(place: Place, stage: str, victims: tuple[str, ...]) -> None:
-    """At that stage the server, the keeper or both die: the next attempt succeeds, and the agent says what it should."""
+    """There the server, the keeper or both die: the next attempt succeeds, and the agent says what it should."""
     user, name = place.user, place.source("-".join((stage, *victims)))
     reached = held(place, stage, name)
     url = place.git.url(f"hold/{name}" if stage == "fetching" else name)
