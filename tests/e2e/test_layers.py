@@ -180,6 +180,38 @@ def test_what_a_removed_agent_had_is_made_again(owners, skep, layers, index):
     assert trees(layers.parent) == first
 
 
+def test_newer_packages_come_when_they_are_asked_for(owners, skep, index):
+    """Without a lock what was found out stays, until an upgrade is asked for; what that took stays then."""
+    user = owners[0]
+    index.add(wheel("moving", "1.0", {"moving.py": "VERSION = 1\n"}))
+    index.add(npm_package("moving-npm", "1.0.0", {"index.js": "module.exports = 1\n"}, main="index.js"))
+    built(user, "moving", {"main.py": "import moving\nprint(moving.VERSION)\n", "requirements.txt": "moving\n"})
+    node = npm_source(manifest={"dependencies": {"moving-npm": ">=1"}})
+    built(user, "moving-npm", {**node, "main.js": "console.log(require('moving-npm'))\n"})
+    index.add(wheel("moving", "2.0", {"moving.py": "VERSION = 2\n"}))
+    index.add(npm_package("moving-npm", "2.0.0", {"index.js": "module.exports = 2\n"}, main="index.js"))
+
+    for name in ("moving", "moving-npm"):
+        seen = []
+        for options in ((), ("--upgrade",), ()):
+            told = skep.cli("--project", "first", "build", name, "--json", *options)
+            ended = json.loads(told.stdout)["build"]
+            assert (ended["status"], ended["upgrade"]) == ("succeeded", bool(options))
+            seen.append(user.run(name)["output"]["stdout"])
+        assert seen == ["1\n", "2\n", "2\n"]
+
+
+def test_an_upgrade_does_not_change_a_lock(owners, index):
+    """What the source's own lock names is installed; the build's log says how to change it."""
+    user = owners[0]
+    built(user, "held-still", locked(index))
+
+    build = user.built(user.post("/agents/held-still/build", {"upgrade": True})["id"])
+
+    assert build["status"] == "succeeded"
+    assert "`uv lock --upgrade` takes newer ones into it" in user.ask("GET", f"/builds/{build['id']}/log").raw.decode()
+
+
 def prune(skep, *options):
     """Remove all that nothing needs any more, at once; return what was said of it."""
     return json.loads(skep.cli("images", "prune", "--json", *options).stdout)

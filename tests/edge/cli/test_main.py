@@ -59,6 +59,14 @@ def test_a_verb_loads_no_library():
     assert done.stdout.strip() == "[]"
 
 
+def test_an_upgrade_without_a_build_is_refused_before_anything_is_sent():
+    """Nothing that the option asks for would happen."""
+    for other in ("--explain", "--no-build"):
+        done = skep("--url", "http://127.0.0.1:9", "deploy", "https://git.example/agent.git", "--upgrade", other)
+        assert done.returncode == exits.USAGE
+        assert "--upgrade is for a build" in done.stderr
+
+
 def test_what_cannot_be_polled_so_often_is_refused_before_anything_is_sent():
     """In the option's words: no server is there that could name a field."""
     for said in ("5s", "0", "31d"):

@@ -30,7 +30,7 @@ class Builds:
         #: What the next source says of itself.
         self.says = {}
 
-    def begin(self, tx, *, project_id, agent_id, source, command):
+    def begin(self, tx, *, project_id, agent_id, source, command, upgrade=False):
         """Insert a build."""
         now = self.clock.now_ms()
         build = Build(
@@ -39,6 +39,7 @@ class Builds:
             agent_id=agent_id,
             source=source,
             command=command,
+            upgrade=upgrade,
             status=BuildStatus.QUEUED,
             log_id=LogId(self.ids.new("log", now)),
             created_ms=now,

@@ -141,8 +141,8 @@ async def test_build_takes_another_source(agents, admin):
     """A source given to a build is the agent's from then on."""
     await agents.create(admin, NewAgent(name="bees", source=FILES, config=AgentConfig(command=("python3", "x.py"))))
     other = FilesSource(files={"main.py": "print('bye')"})
-    build = await agents.build(admin, "bees", source=other)
-    assert (build.source, build.command) == (other, ("python3", "x.py"))
+    build = await agents.build(admin, "bees", source=other, upgrade=True)
+    assert (build.source, build.command, build.upgrade) == (other, ("python3", "x.py"), True)
     view = await agents.get(admin, "bees")
     assert (view.agent.source, view.build) == (other, build)
     assert (await agents.builds(admin, "bees", ALL)).items == [build]

@@ -195,6 +195,7 @@ builds = _table(
     _json("recognised", nullable=True),
     _json("explanation", nullable=True),
     Column("explain", Boolean, nullable=False, server_default=false()),
+    Column("upgrade", Boolean, nullable=False, server_default=false()),
     _json("failure", nullable=True),
     Column("cancel_requested", Boolean, nullable=False),
     _ms("created_ms"),

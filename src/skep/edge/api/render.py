@@ -208,6 +208,7 @@ def build(given: Build) -> builds.BuildView:
         image_id=given.image_id,
         recognised=given.recognised and recognised(given.recognised),
         explain=given.explain,
+        upgrade=given.upgrade,
         explanation=given.explanation and explanation(given.explanation),
         error=failure(given.failure),
         cancel_requested=given.cancel_requested,

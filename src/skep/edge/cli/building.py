@@ -20,6 +20,11 @@ from skep.product.images.model import BuildStatus
 _LINE = 200
 
 
+Upgrade = Annotated[
+    bool, typer.Option("--upgrade", help="Take the newest packages that the source allows; a lock of its own holds.")
+]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Made:
     """An agent as it is now."""
@@ -33,19 +38,20 @@ class Made:
 
 def build(
     name: Annotated[str, typer.Argument(help="The agent's name or id.")],
+    upgrade: Upgrade = False,
     as_json: Json = False,
 ) -> None:
     """Build an agent again from the source that it has; a branch is fetched anew."""
 
     async def act(client: SkepClient) -> Made:
-        return await built(client, name, quiet=as_json)
+        return await built(client, name, upgrade=upgrade, quiet=as_json)
 
     tell(call(act), as_json=as_json)
 
 
-async def built(client: SkepClient, agent: str, *, quiet: bool) -> Made:
+async def built(client: SkepClient, agent: str, *, upgrade: bool, quiet: bool) -> Made:
     """Build an agent, with its log on the screen, and return both as they are then."""
-    ended = await followed(client, await client.agents.build(agent), quiet=quiet)
+    ended = await followed(client, await client.agents.build(agent, upgrade=upgrade), quiet=quiet)
     return await made(client, ended.agent_id, ended)
 
 

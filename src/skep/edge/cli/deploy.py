@@ -77,6 +77,7 @@ def deploy(  # noqa: PLR0917  typer reads the signature
     ] = None,
     command: Annotated[str | None, typer.Option(help="How it is started, over what is recognised.")] = None,
     no_build: Annotated[bool, typer.Option("--no-build", help="Only make the agent; `skep build` builds it.")] = False,
+    upgrade: building.Upgrade = False,
     explain: Annotated[
         bool, typer.Option("--explain", help="Only show what it is taken for and what a build would do.")
     ] = False,
@@ -85,6 +86,8 @@ def deploy(  # noqa: PLR0917  typer reads the signature
     """Make an agent from a folder or a repository, and build it; an agent of that name is changed and built again."""
     for option, value in (("--name", name), ("--command", command), ("--git-secret", git_secret)):
         options.not_empty(option, value)
+    if upgrade and (explain or no_build):
+        raise typer.BadParameter("--upgrade is for a build: leave out --explain and --no-build")
     given = _given(source, ref, git_secret, poll)
     limits = {
         "cpus": cpus,
@@ -115,7 +118,7 @@ def deploy(  # noqa: PLR0917  typer reads the signature
         agent = await _agent(client, wished, body)
         if no_build:
             return await building.made(client, agent.id)
-        return await building.built(client, agent.id, quiet=as_json)
+        return await building.built(client, agent.id, upgrade=upgrade, quiet=as_json)
 
     done = call(act)
     if isinstance(done, BuildView):

@@ -44,9 +44,9 @@ class Agents(Noun):
         """Remove the agent's webhook."""
         await self._transport.send("DELETE", f"{PREFIX}/agents/{agent}/webhook")
 
-    async def build(self, agent: str, source: SourceBody | None = None) -> BuildView:
-        """Begin a build, of a new source if one is given."""
-        body = BuildAgent(source=source) if source is not None else BuildAgent()
+    async def build(self, agent: str, source: SourceBody | None = None, *, upgrade: bool = False) -> BuildView:
+        """Begin a build, of a new source if one is given; *upgrade* takes the newest packages that it allows."""
+        body = BuildAgent(source=source, upgrade=upgrade)
         return await self._transport.call(BuildView, "POST", f"{PREFIX}/agents/{agent}/build", body=body, creates=True)
 
     def builds(self, agent: str, *, status: tuple[str, ...] = (), limit: int | None = None) -> AsyncIterator[BuildView]:

@@ -108,6 +108,8 @@ class BuildAgent(RequestBody):
 
     #: Builds this from now on; left out means the agent's source.
     source: SourceBody | None = None
+    #: Takes the newest packages that the source allows, where it has no lock of its own.
+    upgrade: bool = False
 
 
 class ConfigView(Answer):

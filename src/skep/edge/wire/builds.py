@@ -108,6 +108,8 @@ class BuildView(Answer):
     recognised: RecognisedView | None = None
     #: True: it ends once it is known what would be built.
     explain: bool = False
+    #: The newest packages that the source allows were asked for.
+    upgrade: bool = False
     #: What it does, once that is known.
     explanation: ExplanationView | None = None
     error: FailureView | None = None

@@ -91,7 +91,16 @@ class VersionListener(Protocol):
 class Builds(Protocol):
     """What an agent needs of the builds; `ImageService` is it."""
 
-    def begin(self, tx: Tx, *, project_id: str, agent_id: str, source: Source, command: tuple[str, ...]) -> Build:
+    def begin(
+        self,
+        tx: Tx,
+        *,
+        project_id: str,
+        agent_id: str,
+        source: Source,
+        command: tuple[str, ...],
+        upgrade: bool = False,
+    ) -> Build:
         """Insert a build and enqueue its work; raises `InvalidError` for a source that can never be fetched."""
         ...
 

@@ -220,9 +220,18 @@ class AgentService:
                 return  # it ended meanwhile
 
     async def build(
-        self, principal: Principal, id_or_name: str, *, source: Source | None = None, also: Also[Build] | None = None
+        self,
+        principal: Principal,
+        id_or_name: str,
+        *,
+        source: Source | None = None,
+        upgrade: bool = False,
+        also: Also[Build] | None = None,
     ) -> Build:
-        """Begin a build of the agent's source, or of *source*, which then is the agent's."""
+        """Begin a build of the agent's source, or of *source*, which then is the agent's.
+
+        With *upgrade* it takes the newest packages that the source allows; a lock of the source's own still holds.
+        """
         require(principal, Scope.OPERATE)
         if source is not None:
             self._check_source(source)
@@ -232,7 +241,12 @@ class AgentService:
             wanted = agent.source if source is None else source
             self._check_upload(tx, principal, wanted)
             build = self._builds.begin(
-                tx, project_id=agent.project_id, agent_id=agent.id, source=wanted, command=agent.config.command
+                tx,
+                project_id=agent.project_id,
+                agent_id=agent.id,
+                source=wanted,
+                command=agent.config.command,
+                upgrade=upgrade,
             )
             now_ms = to_ms(self._clock.now())
             self._store.save(tx, replace(agent, source=wanted, build_id=build.id, updated_ms=now_ms))

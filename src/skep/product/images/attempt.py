@@ -100,8 +100,15 @@ class Attempt:
             async with self._stages.stage() as workshop:
                 found = await self._find(workshop)
                 lock = await self._lock(workshop, found)
+            since = await self._since(found)
             made = await asyncio.to_thread(
-                plan.plan_build, found.listing, found.recognised, lock, found.base, self._build.project_id
+                plan.plan_build,
+                found.listing,
+                found.recognised,
+                lock,
+                found.base,
+                self._build.project_id,
+                since=since,
             )
             before = await self._layering.look(made.layers) - self._layering.made
         layers = tuple(
@@ -160,6 +167,8 @@ class Attempt:
         evidence = ", ".join(recognised.evidence)
         await self._log.say(f"{_files(len(listing.files))}. Recognised: {recognised.framework} ({evidence}).")
         await self._log.say(f"Command: {' '.join(recognised.command)}")
+        if self._build.upgrade and (note := locks.holds_still(recognised)):
+            await self._log.say(f"Note: {note}.")
         return Found(commit=commit, listing=listing, base=base, recognised=recognised)
 
     async def _fetch(self, fetcher: Fetcher) -> str:
@@ -193,7 +202,7 @@ class Attempt:
                 await self._layering.seal(workshop, source)
         if step is None:
             return None
-        text = await self._means.ledger.lock(project_id, step.key)
+        text = None if self._build.upgrade else await self._means.ledger.lock(project_id, step.key)
         if text is None:
             text = await self._resolve(workshop, step)
             lock = await asyncio.to_thread(locks.parse, text, found.base, step.python)
@@ -202,6 +211,16 @@ class Attempt:
         self._reused = step.key
         await self._log.say("The requirements are those of an earlier build: what it resolved is used again.")
         return await asyncio.to_thread(locks.parse, text, found.base, step.python)
+
+    async def _since(self, found: Found) -> str:
+        """Return the build since which npm's packages are those of then, where no lock says which they are."""
+        project_id, ledger = self._build.project_id, self._means.ledger
+        kept = locks.unlocked(found.listing, found.recognised)
+        if not kept:
+            return ""
+        if self._build.upgrade:
+            await ledger.keep_lock(project_id, kept, self._build.id)
+        return await ledger.lock(project_id, kept) or ""
 
     async def _resolve(self, workshop: Workshop, step: LockStep) -> str:
         """Run *step*, and return what it wrote: untrusted, bounded."""

@@ -283,6 +283,8 @@ class Build:
     explanation: Explanation | None = None
     #: True: it ends once it is known what would be built; there is no image.
     explain: bool = False
+    #: True: which packages are needed is found out anew, whatever an earlier build found out.
+    upgrade: bool = False
     failure: Failure | None = None
     cancel_requested: bool = False
     created_ms: int

@@ -141,6 +141,7 @@ class ImageService:
         source: Source,
         command: tuple[str, ...],
         explain: bool = False,
+        upgrade: bool = False,
     ) -> Build:
         """Insert a build and enqueue its work, in the caller's transaction.
 
@@ -162,6 +163,7 @@ class ImageService:
             source=source,
             command=command,
             explain=explain,
+            upgrade=upgrade,
             status=BuildStatus.QUEUED,
             log_id=LogId(self._ids.new("log", now_ms)),
             created_ms=now_ms,

@@ -58,8 +58,13 @@ async def build_agent(
     caller: Operator, uses: Uses, once: Creating, agent: str, body: Annotated[BuildAgent | None, Body()] = None
 ) -> Response:
     """Begin a build of the agent's source, or of the one that is sent."""
-    source = None if body is None or body.source is None else parse.source(body.source)
-    return await once.answer(202, lambda also: uses.agents.build(caller, agent, source=source, also=also), render.build)
+    asked = body or BuildAgent()
+    source = None if asked.source is None else parse.source(asked.source)
+    return await once.answer(
+        202,
+        lambda also: uses.agents.build(caller, agent, source=source, upgrade=asked.upgrade, also=also),
+        render.build,
+    )
 
 
 @router.get("/agents/{agent}/builds")

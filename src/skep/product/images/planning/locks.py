@@ -73,6 +73,22 @@ def lock_step(listing: SourceListing, recognised: Recognised, base: Base, projec
     )
 
 
+def unlocked(listing: SourceListing, recognised: Recognised) -> str:
+    """Return under which key it is kept since when npm's packages are what they are; "" where a lock says it."""
+    if recognised.install is not Install.NPM:
+        return ""
+    return key("unlocked", {"files": manifests.hashes(listing, manifests.NPM_FILES)})
+
+
+def holds_still(recognised: Recognised) -> str:
+    """Say why asking for newer packages changes nothing; "" where it may."""
+    name, command = {
+        Install.UV_LOCK: ("uv.lock", "uv lock --upgrade"),
+        Install.NPM_LOCK: ("package-lock.json", "npm update"),
+    }.get(recognised.install, ("", ""))
+    return name and f"the source's {name} says which packages there are: `{command}` takes newer ones into it"
+
+
 def failure(words: str, refusal: str = "") -> Failure:
     """Say what the last *words* of a lock step that failed mean; *refusal* is what the door had to say to it."""
     said = failures.of_install(words, refusal)

@@ -13,7 +13,13 @@ READS = (*manifests.PYTHON_FILES, *manifests.NPM_FILES)
 
 
 def plan_build(
-    listing: SourceListing, recognised: Recognised, lock: Lock | None, base: Base, project_id: str
+    listing: SourceListing,
+    recognised: Recognised,
+    lock: Lock | None,
+    base: Base,
+    project_id: str,
+    *,
+    since: str = "",
 ) -> steps.BuildPlan:
     """Decide which layers the image has, how each is made, and under which keys they are kept.
 
@@ -23,13 +29,14 @@ def plan_build(
         lock: all that it depends on; None where `locks.lock_step` had nothing to find out.
         base: what the sandbox stands on.
         project_id: whose the source's and the private layer are; the others hold nothing of a project's.
+        since: the build that last asked for the newest packages where no lock says which; "" if none did.
 
     Raises:
         InvalidError: `project_invalid`; `python_unavailable`, `node_unavailable`: no runtime here fits;
             `hash_mismatch`: a file is another than requirements.txt says.
     """
     if recognised.language is Language.NODE:
-        return _plan_node(listing, recognised, base, project_id)
+        return _plan_node(listing, recognised, base, project_id, since)
     return _plan_python(listing, recognised, lock, base, project_id)
 
 
@@ -76,18 +83,23 @@ def _private_python(
     return (layer_plans.private_python(lock, recognised.prepare, facts, packaged=packaged, whole=whole),)
 
 
-def _plan_node(listing: SourceListing, recognised: Recognised, base: Base, project_id: str) -> steps.BuildPlan:
+def _plan_node(
+    listing: SourceListing, recognised: Recognised, base: Base, project_id: str, since: str
+) -> steps.BuildPlan:
     runtime, notices = nodes.choose(recognised, base)
     below = [layer_plans.node(runtime, base)]
     return steps.BuildPlan(
         recognised=replace(recognised, path=(NODE_BIN,), notices=(*recognised.notices, *notices)),
         runtimes=(f"Node {runtime.version} ({runtime.origin})",),
-        layers=(*below, layer_plans.source(listing, project_id), *_private_npm(listing, recognised, below, project_id)),
+        layers=(
+            *(*below, layer_plans.source(listing, project_id)),
+            *_private_npm(listing, recognised, below, project_id, since),
+        ),
     )
 
 
 def _private_npm(
-    listing: SourceListing, recognised: Recognised, below: list[steps.LayerPlan], project_id: str
+    listing: SourceListing, recognised: Recognised, below: list[steps.LayerPlan], project_id: str, since: str
 ) -> tuple[steps.LayerPlan, ...]:
     install = {Install.NPM_LOCK: "ci", Install.NPM: "install"}.get(recognised.install, "")
     if not (install or recognised.prepare):
@@ -98,5 +110,6 @@ def _private_npm(
         "below": [layer.id for layer in below],
         "files": manifests.hashes(listing, manifests.NPM_FILES),
         "source": listing.digest if whole else "",
+        "since": since,
     }
     return (layer_plans.private_npm(recognised.prepare, facts, install=install),)

@@ -79,7 +79,8 @@ def upgrade() -> None:
 
 def _add_columns() -> None:
     op.add_column("builds", _text("explanation", nullable=True))
-    op.add_column("builds", sa.Column("explain", sa.Boolean(), nullable=False, server_default=sa.false()))
+    for name in ("explain", "upgrade"):
+        op.add_column("builds", sa.Column(name, sa.Boolean(), nullable=False, server_default=sa.false()))
     op.add_column("agents", _text("owner", default=""))
     op.add_column("agents", sa.Column("poll_s", sa.Double(), nullable=True))
     op.add_column("agents", _big("poll_due_ms", nullable=True))
