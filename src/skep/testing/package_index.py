@@ -32,6 +32,8 @@ class PackageIndex:
     html: bool = False
     #: Wheels' metadata is served beside them (PEP 658).
     metadata: bool = True
+    #: So many bytes come before what a page says.
+    padding: int = 0
     #: Header of the pages.
     cache_control: str = ""
     #: What the pages say that they are written in; they are UTF-8.
@@ -223,7 +225,7 @@ class _Handler(BaseHTTPRequestHandler):
         if index.cache_control:
             headers["Cache-Control"] = index.cache_control
         same = self.headers.get("If-None-Match") == etag
-        self._send(304 if same else 200, headers, b"" if same else page.encode())
+        self._send(304 if same else 200, headers, b"" if same else b" " * index.padding + page.encode())
 
     def _file(self, path: str) -> None:
         data = self.served.file(path)

@@ -10,6 +10,7 @@ import pytest
 from indexes import allowing, indexes, opened
 
 from skep.kernel.indexes import Indexes, with_own
+from skep.product.gateway.egress import EgressLimits
 from skep.product.gateway.mirror.door_paths import file_path, place_of, upstream
 from skep.product.gateway.model import LockedFile, Refusal
 from skep.testing.certificates import Authority
@@ -331,6 +332,47 @@ async def test_a_page_is_held_for_as_long_as_its_index_says(index, tmp_path) -> 
     assert len(json.loads(second.body)["files"]) == 2
     assert third.body == second.body
     assert index.count("/simple/alpha/") == 2
+
+
+async def test_a_document_is_made_once_whatever_its_clients_call_the_door(index, tmp_path) -> None:
+    """The name of the door in a request makes no other document of it."""
+    index.cache_control = "max-age=600"
+    async with opened(tmp_path, indexes(index), allowing(index.host)) as door:
+        bodies = set()
+        for host in ("127.0.0.1", "127.0.0.1:1", "127.0.0.1:2", "localhost", "elsewhere.example"):
+            reader, writer = await asyncio.open_connection("127.0.0.1", int(door.url.rpartition(":")[2]))
+            writer.write(f"GET /npm/left HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
+            bodies.add((await reader.read()).partition(b"\r\n\r\n")[2])
+            writer.close()
+    (body,) = bodies
+    assert json.loads(body)["versions"]["1.2.3"]["dist"]["tarball"].startswith(f"{door.url}/npm/-/files/")
+    assert index.count("/npm/left") == 1
+
+
+async def test_a_door_answers_a_few_at_once(index, tmp_path) -> None:
+    """Who asks for everything at once gets it little by little: what is not yet given takes memory."""
+    many = [wheel(f"one{number}", "1.0") for number in range(8)]
+    index.python += many
+    for package in many:
+        index.hold(f"/files/{package.filename}")
+    async with opened(tmp_path, indexes(index), allowing(index.host), limits=EgressLimits(answers=3)) as door:
+        urls = [file_of((await door.get(f"/pypi/simple/{one.name}/")).body, one) for one in many]
+        asking = [asyncio.create_task(door.get(url)) for url in urls]
+        await until(lambda: sum(index.count(f"/files/{one.filename}") for one in many) == 3)
+        await until(lambda: len(door.proxy._connections) == 8)
+        assert sum(index.count(f"/files/{one.filename}") for one in many) == 3
+        index.release()
+        assert [got.body for got in await asyncio.gather(*asking)] == [one.data for one in many]
+
+
+async def test_large_pages_are_made_beside_each_other_only_so_far(index, tmp_path) -> None:
+    """All of them come, whole; each waits for its turn."""
+    large = [wheel(f"large{number}", "1.0") for number in range(5)]
+    index.python += large
+    index.padding = 3 * 1024 * 1024
+    async with opened(tmp_path, indexes(index), allowing(index.host)) as door:
+        pages = await asyncio.gather(*(door.get(f"/pypi/simple/{one.name}/") for one in large))
+        assert [file_of(page.body, one) for page, one in zip(pages, large, strict=True)]
 
 
 async def test_npm_documents_lead_to_the_door(index, tmp_path) -> None:

@@ -25,6 +25,7 @@ from skep.product.gateway.serving import Sites
 from skep.product.gateway.site import BrokenOffError
 
 _LINGER_S = 1.0
+_HTTP = 80
 #: So many times the limit of connections are there those who are told that there are too many; more are cut.
 _HEARD = 2
 
@@ -34,6 +35,8 @@ class EgressLimits:
     """What one door may use."""
 
     connections: int = 128
+    #: What its own sites make and give at once: pages of many megabytes among it.
+    answers: int = 12
     #: For the whole request head to arrive.
     head_timeout_s: float = 15.0
     #: For resolving and dialling.
@@ -83,6 +86,7 @@ class EgressProxy:
         self._clock = clock
         self._limits = limits or EgressLimits()
         self._connections = Connections(self._serve)
+        self._answering = asyncio.Semaphore(self._limits.answers)
         self._total = Budget(self._limits.bytes_up, self._limits.bytes_down)
 
     def renew(self, policy: Policy, *, bytes_down: int | None = None, sites: Sites | None = None) -> None:
@@ -160,7 +164,8 @@ class EgressProxy:
         except (InvalidError, heads.BadHeadError) as error:
             raise _malformed(error.message) from error
         if own is not None:
-            await self._answer_itself(exchange, head, own, client[1])
+            async with self._answering:
+                await self._answer_itself(exchange, head, own, client[1])
             return
         upstream = await self._dial(exchange)
         try:
@@ -182,7 +187,7 @@ class EgressProxy:
     async def _answer_itself(
         self, exchange: _Exchange, head: heads.RequestHead, path: bytes, writer: asyncio.StreamWriter
     ) -> None:
-        given = await serving.answer(head, path, self._sites)
+        given = await serving.answer(head, path, self._sites, _own_url(writer))
         exchange.host, exchange.port = given.host, given.port
         exchange.allowed, exchange.reason, exchange.refusal = not given.reason, given.reason, given.refusal
         try:
@@ -243,6 +248,12 @@ class EgressProxy:
             exchange.address = address
             return pair
         raise RefusedError("502 Bad Gateway", failure)
+
+
+def _own_url(writer: asyncio.StreamWriter) -> str:
+    """Return where the door is: what its client calls it is a client's word."""
+    host, port = writer.get_extra_info("sockname")[:2]
+    return f"http://{host}" if port == _HTTP else f"http://{host}:{port}"
 
 
 def _malformed(message: str) -> RefusedError:

@@ -4,7 +4,6 @@ A site's request has no body, so the next one on its connection begins where it 
 """
 
 import asyncio
-import re
 from collections.abc import Callable, Mapping
 from contextlib import aclosing
 
@@ -14,14 +13,13 @@ from skep.product.gateway.site import Answer, Asked, failure
 
 Sites = Mapping[str, Site]
 
-_HOST = re.compile(rb"(127\.0\.0\.1|localhost)(:[0-9]{1,5})?")
 _METHODS = (b"GET", b"HEAD")
 #: What is given to a connection at once, in bytes.
 _PIECE = 128 * 1024
 
 
-async def answer(head: heads.RequestHead, path: bytes, sites: Sites) -> Answer:
-    """Return what the site named by the first segment of *path* answers."""
+async def answer(head: heads.RequestHead, path: bytes, sites: Sites, door: str) -> Answer:
+    """Return what the site named by the first segment of *path* answers; *door* is the address of them all."""
     segment, _, rest = path.removeprefix(b"/").partition(b"/")
     name = segment.decode("ascii")
     site = sites.get(name)
@@ -33,11 +31,9 @@ async def answer(head: heads.RequestHead, path: bytes, sites: Sites) -> Answer:
     framing = heads.request_framing(head)
     if framing.chunked or framing.length:
         return failure(400, f"/{name}/ takes no body")
-    host = head.get(b"host") or b""
-    door = host.decode("ascii") if _HOST.fullmatch(host) else "127.0.0.1"
     accept = (head.get(b"accept") or b"").decode("latin-1")
     return await site.answer(
-        Asked(method=head.method.decode("ascii"), path=rest.decode("ascii"), door=f"http://{door}", accept=accept)
+        Asked(method=head.method.decode("ascii"), path=rest.decode("ascii"), door=door, accept=accept)
     )
 
 

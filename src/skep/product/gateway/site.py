@@ -22,7 +22,7 @@ class Asked:
     method: str
     #: Below the site's own segment, as it was sent: no leading slash, percent-encoded, with its query.
     path: str
-    #: What the client calls the door: "http://127.0.0.1".
+    #: Where the door is: "http://127.0.0.1".
     door: str = "http://127.0.0.1"
     #: The types that it takes, as it says it.
     accept: str = ""

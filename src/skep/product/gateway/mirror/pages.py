@@ -4,6 +4,7 @@ import asyncio
 import re
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 
 import aiohttp
@@ -18,6 +19,9 @@ from skep.product.gateway.upstream import Upstream, UpstreamError
 
 _MAX_PAGE = 64 * 1024 * 1024
 _MAX_HELD = 64 * 1024 * 1024
+#: Pages that are larger are read and parsed a few at a time, by all builds together: one takes many times its size.
+_LARGE = 1024 * 1024
+_LARGE_AT_ONCE = 2
 #: However long an index says.
 _MAX_AGE_S = 600.0
 _AGE = re.compile(r"(?:^|[\s,])max-age=([0-9]{1,9})")
@@ -45,6 +49,7 @@ class Pages:
         self._held: OrderedDict[tuple[str, str], _Held] = OrderedDict()
         self._size = 0
         self._locks: dict[tuple[str, str], asyncio.Lock] = {}
+        self._large = asyncio.Semaphore(_LARGE_AT_ONCE)
 
     async def python(self, url: str, name: str) -> bytes:
         """Return the page of the project *name* as PEP 691, its files at the door.
@@ -97,24 +102,38 @@ class Pages:
             raise UpstreamError(502, f"the index {place.authority} broke its page off {_TRIES} times", place) from error
 
     async def _fetch(self, url: str, headers: Mapping[str, str], make: _Make, held: _Held | None) -> _Held:
-        async with self._upstream.get(url, headers, fine=(200, 304), encoded=True) as response:
-            until = self._clock.monotonic() + _age_s(response)
-            if response.status == 304 and held is not None:
-                return replace(held, until=until)
-            data = await _read(response, url)
-            charset, content_type, page_url, etag = (
-                response.charset,
-                response.content_type,
-                str(response.url),
-                response.headers.get("ETag", ""),
-            )
-        try:
-            # Pages of many megabytes are parsed beside the event loop.
-            body = await asyncio.to_thread(lambda: make(_text(data, charset), content_type, page_url))
-        except InvalidError as error:
-            place = place_of(url)
-            raise UpstreamError(502, f"{place.authority}: {error.message.rstrip('.')}", place) from error
+        async with AsyncExitStack() as places:
+            async with self._upstream.get(url, headers, fine=(200, 304), encoded=True) as response:
+                until = self._clock.monotonic() + _age_s(response)
+                if response.status == 304 and held is not None:
+                    return replace(held, until=until)
+                data = await self._read(response, url, places)
+                charset, content_type, page_url, etag = (
+                    response.charset,
+                    response.content_type,
+                    str(response.url),
+                    response.headers.get("ETag", ""),
+                )
+            try:
+                # Pages of many megabytes are parsed beside the event loop.
+                body = await asyncio.to_thread(lambda: make(_text(data, charset), content_type, page_url))
+            except InvalidError as error:
+                place = place_of(url)
+                raise UpstreamError(502, f"{place.authority}: {error.message.rstrip('.')}", place) from error
         return _Held(body=body, etag=etag, until=until)
+
+    async def _read(self, response: aiohttp.ClientResponse, url: str, places: AsyncExitStack) -> bytes:
+        """Return a page as it comes; from a size on it waits for a place, which is kept until *places* ends."""
+        data, large = bytearray(), False
+        async for chunk in response.content.iter_chunked(1 << 16):
+            data += chunk
+            if len(data) > _MAX_PAGE:
+                place = place_of(url)
+                raise UpstreamError(502, f"the page of {place.authority} is larger than {_MAX_PAGE} bytes", place)
+            if len(data) > _LARGE and not large:
+                large = True
+                await places.enter_async_context(self._large)
+        return bytes(data)
 
     def _at_door(self, file: IndexFile) -> str | None:
         try:
@@ -148,13 +167,3 @@ def _text(data: bytes, charset: str | None) -> str:
         return data.decode(charset or "utf-8", "replace")
     except LookupError:
         return data.decode("utf-8", "replace")
-
-
-async def _read(response: aiohttp.ClientResponse, url: str) -> bytes:
-    data = bytearray()
-    async for chunk in response.content.iter_chunked(1 << 16):
-        data += chunk
-        if len(data) > _MAX_PAGE:
-            place = place_of(url)
-            raise UpstreamError(502, f"the page of {place.authority} is larger than {_MAX_PAGE} bytes", place)
-    return bytes(data)
