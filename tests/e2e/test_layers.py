@@ -255,6 +255,18 @@ def test_a_wheel_with_another_hash_is_refused(owners, index):
     assert f"{BIG.filename}: {index.host} gave another file" in error["hint"]
 
 
+def test_a_pin_in_an_included_file_counts(owners):
+    """Wherever in the source a requirement is pinned, another file than that is not installed; the right one is."""
+    for digest, code in ((SMALL.sha256, None), ("0" * 64, "hash_mismatch")):
+        files = {
+            "main.py": "import small\nprint(small.ANSWER)\n",
+            "requirements.txt": "-r requirements/base.txt\n",
+            "requirements/base.txt": f"small==1.0 \\\n    --hash=sha256:{digest}\n",
+        }
+        build = owners[0].build(f"included-{digest[:4]}", {"files": files})
+        assert (build["error"] or {}).get("code") == code, build["error"]
+
+
 def test_a_package_that_does_not_exist_is_named(owners):
     """A name that the index does not know is in the error."""
     error = failed(owners[0], "no-package", {"main.py": "", "requirements.txt": "surely-not-there==1.0\n"})

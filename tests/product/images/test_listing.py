@@ -92,10 +92,11 @@ def test_large_texts_are_hashed_only(tmp_path: Path) -> None:
     app = tmp_path / "app"
     app.mkdir()
     (app / "uv.lock").write_text("x" * (inside.MAX_LOCK_TEXT + 1))
+    (app / "pyproject.toml").write_text("x" * (inside.MAX_TEXT + 1))
     (app / "requirements.txt").write_text("x" * (inside.MAX_TEXT + 1))
-    found, _ = look(app, tmp_path, 10**9, "uv.lock", "requirements.txt")
-    assert dict(found.texts) == {}
-    assert set(found.hashes) == {"uv.lock", "requirements.txt"}
+    found, _ = look(app, tmp_path, 10**9, "uv.lock", "pyproject.toml", "requirements.txt")
+    assert set(found.texts) == {"requirements.txt"}
+    assert set(found.hashes) == {"uv.lock", "pyproject.toml", "requirements.txt"}
 
 
 def test_a_folder_of_many_projects_leaves_room(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from plans import (
 
 from skep.kernel.errors import InvalidError
 from skep.product.images import environment
-from skep.product.images.model import Install, LayerKind
+from skep.product.images.model import Install, LayerKind, SourceListing
 from skep.product.images.planning.base import Base
 from skep.product.images.planning.locks import Lock
 from skep.product.images.planning.planner import plan_build
@@ -190,6 +190,45 @@ def test_a_file_that_is_another_than_the_project_pins():
     with pytest.raises(InvalidError, match=r"humanize 4\.9\.0") as caught:
         plan_build(bad, recognised, WHEELS, BASE, "prj_1")
     assert caught.value.code == "hash_mismatch"
+
+
+def test_pins_in_files_that_requirements_lead_to_count():
+    """Whatever way is written to them; what is said of other files, and of addresses, does not."""
+    pin = f"humanize==4.9.0 --hash=sha256:{OTHER}\n"
+    for line in ("-r more/base.txt", "-rmore/base.txt", "--requirement=more/base.txt", "-c more/base.txt  # as tried"):
+        for more in ({"more/base.txt": pin}, {"more/base.txt": "-r ../pins.txt", "pins.txt": pin}):
+            texts = {"requirements.txt": f"{line}\n", **more}
+            bad = SourceListing(files=dict.fromkeys(texts, 1), texts=texts, digest="d")
+            with pytest.raises(InvalidError) as caught:
+                plan_build(bad, python(Install.REQUIREMENTS), WHEELS, BASE, "prj_1")
+            assert caught.value.code == "hash_mismatch"
+    texts = {
+        "requirements.txt": "-r https://example.org/base.txt\n-r ../base.txt\n-r requirements.txt",
+        "base.txt": pin,
+    }
+    good = SourceListing(files=dict.fromkeys(texts, 1), texts=texts, digest="d")
+    assert plan_build(good, python(Install.REQUIREMENTS), WHEELS, BASE, "prj_1").shared
+
+
+def test_a_pin_that_cannot_be_checked_is_refused():
+    """What would be passed over in silence is said."""
+    sha512 = source(requirements__txt=f"humanize==4.9.0 --hash=sha512:{'a' * 128}\n")
+    with pytest.raises(InvalidError, match="another hash than SHA-256") as caught:
+        plan_build(sha512, python(Install.REQUIREMENTS), WHEELS, BASE, "prj_1")
+    assert caught.value.code == "hash_unsupported"
+
+
+def test_what_a_framework_adds_does_not_loosen_a_lock():
+    """Around a lock it is resolved anew, by what the index says of its files now: they must be those of the lock."""
+    recognised = python(Install.UV_LOCK, requirements=("other",))
+    entry = '[[package]]\nname = "humanize"\nsdist = {{ hash = "sha256:{}" }}\nwheels = [{{ hash = "sha256:{}" }}]\n'
+    plan_build(source(uv__lock=entry.format(OTHER, SHA)), recognised, WHEELS, BASE, "prj_1")
+    with pytest.raises(InvalidError, match=r"uv\.lock pins humanize 4\.9\.0") as caught:
+        plan_build(source(uv__lock=entry.format(OTHER, OTHER)), recognised, WHEELS, BASE, "prj_1")
+    assert caught.value.code == "hash_mismatch"
+    with pytest.raises(InvalidError) as caught:
+        plan_build(source(), recognised, WHEELS, BASE, "prj_1")
+    assert caught.value.code == "lock_too_large"
 
 
 def test_the_same_source_gives_the_same_plan():

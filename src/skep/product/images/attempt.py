@@ -17,6 +17,7 @@ from skep.product.images.fetch import left_out
 from skep.product.images.fetch.credentials import Credential
 from skep.product.images.fetch.fetcher import Fetcher
 from skep.product.images.fetch.keyring import Keyring
+from skep.product.images.included import with_included
 from skep.product.images.layering import Layering, Means, Step
 from skep.product.images.model import (
     Build,
@@ -158,6 +159,7 @@ class Attempt:
         )
         # What strangers wrote is parsed beside the event loop, however short the limits keep it.
         recognised = await asyncio.to_thread(recognise, listing, self._frameworks, self._build.command)
+        listing = await with_included(fetcher, listing, recognised)
         source = self._build.source
         folder = source.path if isinstance(source, GitSource | UploadSource) else ""
         absent = left_out.notices(listing, folder=folder, install=recognised.install)

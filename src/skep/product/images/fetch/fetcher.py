@@ -73,6 +73,22 @@ class Fetcher:
             ) from error
         return listing.parse(bytes(answer))
 
+    async def text(self, path: str, *, limit: int) -> str | None:
+        """Return what is in a file of /app, None if it is not there.
+
+        Raises:
+            TooLargeError: it has more than *limit* bytes.
+        """
+        found = bytearray()
+        try:
+            async for data in self._workshop.driver.get(self._workshop.handle, f"{sources.APP}/{path}", limit=limit):
+                found += data
+        except NotFoundError as error:
+            if error.code == "sandbox_gone":
+                raise
+            return None
+        return found.decode("utf-8", "replace")
+
     async def _inside(self, command: tuple[str, ...]) -> Ran:
         workshop = self._workshop
         await workshop.driver.put(workshop.handle, listing.PROGRAM, listing.program(), mode=0o644)

@@ -19,8 +19,8 @@ from collections.abc import Iterator
 
 MAX_FILES = 50_000
 MAX_TEXT = 256 * 1024
-#: The one file whose text is let be larger: what it was made for stands in it.
-LOCK = "uv.lock"
+#: Files whose text is let be larger: what was meant to be installed stands in them.
+LOCKS = ("uv.lock", "requirements.txt")
 MAX_LOCK_TEXT = 2 * 1024 * 1024
 MAX_TEXTS = 64
 #: Texts that one pattern with a `*` may take, so that a folder of many projects leaves room for the others.
@@ -161,7 +161,7 @@ def listing(root: str, limit: int, patterns: list[str]) -> dict[str, object]:
         pattern = wanted(name, patterns) if kind in "fx" and len(texts) < MAX_TEXTS else None
         if pattern is not None and has_room(pattern, taken):
             hashes[shown] = digest
-            most = MAX_LOCK_TEXT if shown == LOCK else MAX_TEXT
+            most = MAX_LOCK_TEXT if shown in LOCKS else MAX_TEXT
             if status.st_size <= most:
                 with open(path, "rb") as file:
                     texts[shown] = file.read(most).decode("utf-8", "replace")

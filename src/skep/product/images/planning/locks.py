@@ -45,7 +45,7 @@ def lock_step(listing: SourceListing, recognised: Recognised, base: Base, projec
         return None
     project = manifests.pyproject(listing)
     if recognised.install is Install.UV_LOCK:
-        uv_locks.check(project, _uv_lock(listing))
+        uv_locks.check(project, uv_lock(listing))
     interpreter = pythons.choose(listing, recognised, base)
     steps = _steps(recognised, interpreter)
     files = {_ADDED: "".join(f"{one}\n" for one in recognised.requirements)} if recognised.requirements else {}
@@ -87,6 +87,14 @@ def holds_still(recognised: Recognised) -> str:
         Install.NPM_LOCK: ("package-lock.json", "npm update"),
     }.get(recognised.install, ("", ""))
     return name and f"the source's {name} says which packages there are: `{command}` takes newer ones into it"
+
+
+def uv_lock(listing: SourceListing) -> Mapping[str, Any]:
+    """Return uv.lock; empty if it cannot be read here, where uv says what is wrong with it."""
+    try:
+        return bounded_toml.loads(listing.texts.get("uv.lock", ""), limit=MAX_LOCK_TEXT)
+    except bounded_toml.TomlError:
+        return {}
 
 
 def failure(words: str, refusal: str = "") -> Failure:
@@ -143,11 +151,3 @@ def _compile(interpreter: Interpreter, *sources: str) -> tuple[str, ...]:
     # The copy of Python is no part of this sandbox: uv resolves for its version all the same.
     version: Sequence[str] = ("--python-version", interpreter.version) if interpreter.runtime else ()
     return (UV, "pip", "compile", *sources, *version, *_HASHED)
-
-
-def _uv_lock(listing: SourceListing) -> Mapping[str, Any]:
-    """Return uv.lock; empty if it cannot be read here, where uv says what is wrong with it."""
-    try:
-        return bounded_toml.loads(listing.texts.get("uv.lock", ""), limit=MAX_LOCK_TEXT)
-    except bounded_toml.TomlError:
-        return {}

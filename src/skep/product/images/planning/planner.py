@@ -2,8 +2,10 @@
 
 from dataclasses import replace
 
+from skep.kernel.errors import InvalidError
+from skep.product.images.fetch.inside import MAX_LOCK_TEXT
 from skep.product.images.model import Install, Language, Recognised, SourceListing
-from skep.product.images.planning import layer_plans, manifests, nodes, pinned, pythons, steps
+from skep.product.images.planning import layer_plans, locks, manifests, nodes, pinned, pythons, steps
 from skep.product.images.planning.base import Base
 from skep.product.images.planning.locks import Lock
 from skep.product.images.planning.places import ENVIRONMENT, NODE_BIN
@@ -44,8 +46,7 @@ def _plan_python(
     listing: SourceListing, recognised: Recognised, lock: Lock | None, base: Base, project_id: str
 ) -> steps.BuildPlan:
     interpreter = pythons.choose(listing, recognised, base)
-    if lock is not None and recognised.install is Install.REQUIREMENTS:
-        pinned.check(listing.texts.get("requirements.txt", ""), lock)
+    _check_pins(listing, recognised, lock or Lock())
     below: list[steps.LayerPlan] = []
     if interpreter.runtime is not None:
         below.append(layer_plans.python(interpreter.runtime, base))
@@ -61,6 +62,21 @@ def _plan_python(
         shared=len(lock.wheels) if lock else 0,
         private=tuple(one.name for one in lock.sources) if lock else (),
     )
+
+
+def _check_pins(listing: SourceListing, recognised: Recognised, lock: Lock) -> None:
+    """Raise `InvalidError` if a file is another than the project says: uv resolves anew, and asks the index alone."""
+    if recognised.install is Install.REQUIREMENTS:
+        files, _ = pinned.reached(listing.texts, ["requirements.txt"])
+        pinned.check(pinned.of_requirements(files), lock, by="requirements.txt")
+    elif recognised.install is Install.UV_LOCK and recognised.requirements:
+        if "uv.lock" not in listing.texts:
+            raise InvalidError(
+                f"uv.lock is larger than {MAX_LOCK_TEXT >> 20} MiB: what is added to it cannot be checked against it.",
+                code="lock_too_large",
+                hint="Put what the framework adds among the project's own dependencies, and run `uv lock`.",
+            )
+        pinned.check(pinned.of_uv_lock(locks.uv_lock(listing)), lock, by="uv.lock")
 
 
 def _private_python(

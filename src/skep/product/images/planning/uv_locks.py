@@ -5,7 +5,7 @@ and needs an index for that: it would call a good lock stale. The lock repeats t
 (`package.metadata.requires-dist`); those are compared here, as far as there can be no doubt.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, cast
 
 from packaging.requirements import InvalidRequirement, Requirement
@@ -53,6 +53,17 @@ def check(project: Mapping[str, Any], lock: Mapping[str, Any]) -> None:
         more = f" and {len(wrong) - _SHOWN} more" if len(wrong) > _SHOWN else ""
         said = "; ".join(_said(name, asked, locked) for name in wrong[:_SHOWN])
         raise InvalidError(f"uv.lock does not match pyproject.toml: {said}{more}.", code="lock_mismatch", hint=_HINT)
+
+
+def hashes(lock: Mapping[str, Any]) -> Iterator[tuple[str, frozenset[str]]]:
+    """Yield the name of each package that an index has, and the SHA-256 of its files."""
+    for package in _packages(lock):
+        wheels = package.get("wheels")
+        files = [package.get("sdist"), *(cast("list[object]", wheels) if isinstance(wheels, list) else [])]
+        named = {str(cast("dict[str, Any]", file).get("hash", "")) for file in files if isinstance(file, dict)}
+        found = frozenset(one.removeprefix("sha256:").lower() for one in named if one.startswith("sha256:"))
+        if found:
+            yield canonicalize_name(str(package.get("name", ""))), found
 
 
 def _packages(lock: Mapping[str, Any]) -> list[Mapping[str, Any]]:
