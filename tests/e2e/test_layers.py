@@ -9,11 +9,14 @@ from dataclasses import replace
 
 import pytest
 from layer_trees import content_bytes, disk_bytes, trees
-from package_files import npm_package, sdist, wheel
+from package_files import npm_integrity, npm_package, sdist, wheel
 from package_index import serve_packages
 from user import User
 
+from skep.kernel.settings import Settings
+from skep.testing import packages
 from skep.testing.installation import installation
+from skep.testing.package_index import serve_index
 
 pytestmark = [pytest.mark.root, pytest.mark.timeout(300)]
 
@@ -21,6 +24,7 @@ MIB = 1 << 20
 #: Its data cannot be guessed, and is no program that would be compiled.
 BIG = wheel("big", "1.0", {"big/__init__.py": "SIZE = 4\n", "big/data.txt": "0123456789abcdef" * (4 * MIB // 16)})
 SMALL = wheel("small", "1.0", {"small.py": "ANSWER = 42\n"})
+NEAR = npm_package("near", "1.0.0", {"index.js": "module.exports = 'near'\n"}, main="index.js")
 PROJECT = """
 [project]
 name = "app"
@@ -35,18 +39,28 @@ MAIN = "import big\nprint(big.SIZE)\n"
 def index():
     """The operator's index."""
     with serve_packages() as served:
-        served.add(BIG, SMALL)
+        served.add(BIG, SMALL, NEAR)
         yield served
 
 
 @pytest.fixture(scope="module")
-def skep(index, tmp_path_factory):
+def elsewhere():
+    """A place that is no index, and which the operator allows."""
+    with serve_index(address="127.0.0.2") as served:
+        yield served
+
+
+@pytest.fixture(scope="module")
+def skep(index, elsewhere, tmp_path_factory):
     """An installation that knows no other index."""
     npmrc = tmp_path_factory.mktemp("operator") / "npmrc"
     npmrc.write_text(index.npmrc)
     npmrc.chmod(0o644)
     with installation(
-        SKEP_INDEX_URL=index.url, SKEP_EGRESS_ALLOW_PRIVATE=index.host, NPM_CONFIG_USERCONFIG=str(npmrc)
+        SKEP_INDEX_URL=index.url,
+        SKEP_INDEX_HOSTS=",".join((*Settings().index_hosts, elsewhere.host)),
+        SKEP_EGRESS_ALLOW_PRIVATE=f"{index.host},{elsewhere.host}",
+        NPM_CONFIG_USERCONFIG=str(npmrc),
     ) as made:
         yield made
 
@@ -335,6 +349,33 @@ def npm_source(**files):
         "package.json": json.dumps(manifest | files.pop("manifest", {})),
         **files,
     }
+
+
+@pytest.mark.parametrize("with_lock", [True, False])
+def test_an_npm_package_from_another_place(owners, index, elsewhere, with_lock):
+    """One that a project names by its address is fetched from there, beside those of the registry."""
+    far = packages.npm_package("far", "1.0.0", {"index.js": "module.exports = 'far'\n"})
+    elsewhere.tampered["/archives/far.tar.gz"] = far.data
+    address = f"{elsewhere.url}/archives/far.tar.gz"
+    wanted = {"near": "1.0.0", "far": address}
+    entries = {
+        "": {"name": "app", "version": "1.0.0", "dependencies": wanted},
+        "node_modules/near": {
+            "version": "1.0.0",
+            "resolved": index.tarball_url(NEAR),
+            "integrity": npm_integrity(NEAR),
+        },
+        "node_modules/far": {"version": "1.0.0", "resolved": address, "integrity": far.integrity},
+    }
+    lock = {"name": "app", "version": "1.0.0", "lockfileVersion": 3, "requires": True, "packages": entries}
+    files = npm_source(manifest={"dependencies": wanted})
+    if with_lock:
+        files["package-lock.json"] = json.dumps(lock)
+    files["main.js"] = "console.log(require('near'), require('far'))\n"
+
+    built(owners[0], f"two-places-{with_lock}".lower(), files)
+
+    assert owners[0].run(f"two-places-{with_lock}".lower())["output"]["stdout"] == "near far\n"
 
 
 def test_npm_scripts_that_fail_are_told(owners, index):

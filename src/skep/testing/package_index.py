@@ -26,6 +26,7 @@ class PackageIndex:
 
     port: int = 0
     scheme: str = "http"
+    address: str = "127.0.0.1"
     python: list[Package] = field(default_factory=list[Package])
     npm: list[Package] = field(default_factory=list[Package])
     #: Pages are HTML (PEP 503), as old indexes have them.
@@ -61,7 +62,7 @@ class PackageIndex:
     @property
     def host(self) -> str:
         """host:port."""
-        return f"127.0.0.1:{self.port}"
+        return f"{self.address}:{self.port}"
 
     @property
     def url(self) -> str:
@@ -150,14 +151,14 @@ class PackageIndex:
 
 
 @contextmanager
-def serve_index(certificate: Path | None = None) -> Generator[PackageIndex]:
+def serve_index(certificate: Path | None = None, *, address: str = "127.0.0.1") -> Generator[PackageIndex]:
     """Serve an index until the block is left; with a *certificate* (and its key) over TLS."""
-    index = PackageIndex(scheme="http" if certificate is None else "https")
+    index = PackageIndex(scheme="http" if certificate is None else "https", address=address)
 
     class Handler(_Handler):
         served = index
 
-    http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    http = ThreadingHTTPServer((address, 0), Handler)
     http.daemon_threads = True
     index.port = http.server_address[1]
     if certificate is not None:

@@ -1,5 +1,7 @@
 """What a build of a Node project will do, and which Node it takes."""
 
+import json
+from collections.abc import Mapping
 from dataclasses import replace
 
 import pytest
@@ -8,7 +10,7 @@ from plans import BASE, BY_HASH, OTHER, UV, Runtimes, kinds, node, npm, only, so
 from skep.kernel.errors import InvalidError
 from skep.library.frameworks.node import NodeFramework
 from skep.product.images import environment
-from skep.product.images.model import Install, LayerKind
+from skep.product.images.model import Install, LayerKind, SourceListing
 from skep.product.images.planning import layer_plans
 from skep.product.images.planning.planner import plan_build
 from skep.product.images.planning.steps import LayerPlan, Reach
@@ -32,10 +34,22 @@ def test_node_is_a_layer_from_the_index():
     assert layer_plans.node(node("24.19.0"), BASE) == runtime
 
 
+LEFT = {"version": "1.0.0", "resolved": "https://registry.npmjs.org/left/-/left-1.0.0.tgz"}
+
+
+def locked(*entries: Mapping[str, object], digest: str = "a" * 64, lock: str | None = "") -> SourceListing:
+    """Make a project with a lock of these entries, or with another text as its lock."""
+    packages = {"": {}} | {f"node_modules/p{number}": entry for number, entry in enumerate(entries)}
+    texts = {"package.json": '{"dependencies": {"left": "1"}}'}
+    if lock is not None:
+        texts["package-lock.json"] = lock or json.dumps({"lockfileVersion": 3, "packages": packages})
+    return SourceListing(files=dict.fromkeys(texts, 1), texts=texts, digest=digest)
+
+
 def test_a_locked_node_project():
     """Npm ci, through the door's registry; changed code alone does not install again."""
     recognised = npm(Install.NPM_LOCK)
-    made = plan_build(source(package__json="{}"), recognised, None, BASE, "prj_1")
+    made = plan_build(locked(LEFT), recognised, None, BASE, "prj_1")
     private = only(made, LayerKind.PRIVATE)
     assert private == LayerPlan(
         id=private.id,
@@ -50,8 +64,57 @@ def test_a_locked_node_project():
     )
     assert environment.NPM["npm_config_registry"] == "http://127.0.0.1/npm/"
     assert environment.NPM["PATH"].startswith("/opt/node/bin:")
-    changed = plan_build(source("b" * 64, package__json="{}"), recognised, None, BASE, "prj_1")
+    changed = plan_build(locked(LEFT, digest="b" * 64), recognised, None, BASE, "prj_1")
     assert only(changed, LayerKind.PRIVATE).id == private.id
+
+
+@pytest.mark.parametrize(
+    ("entry", "whole"),
+    [
+        ({"hasInstallScript": True}, True),
+        ({"hasInstallScript": True, "os": ["linux", "darwin"]}, True),
+        ({"hasInstallScript": True, "os": ["!win32"]}, True),
+        ({"hasInstallScript": True, "os": ["darwin"]}, False),
+        ({"hasInstallScript": True, "os": ["!linux"]}, False),
+        ({}, False),
+    ],
+)
+def test_packages_whose_scripts_may_read_the_source(entry: dict[str, object], whole: bool):
+    """A generator makes a client from a schema beside it while it is installed: another schema, another client."""
+    one, two = (
+        plan_build(locked(LEFT | entry, digest=digest * 64), npm(Install.NPM_LOCK), None, BASE, "prj_1")
+        for digest in "ab"
+    )
+    assert (only(one, LayerKind.PRIVATE).id != only(two, LayerKind.PRIVATE).id) is whole
+
+
+def test_a_lock_that_says_nothing_of_scripts():
+    """One of the oldest form, or none: they may run."""
+    old = {"lockfileVersion": 1, "dependencies": {"left": {"version": "1.0.0"}}}
+    for lock in (json.dumps(old), "no json", "[]", None):
+        one, two = (
+            plan_build(locked(LEFT, digest=digest * 64, lock=lock), npm(Install.NPM_LOCK), None, BASE, "prj_1")
+            for digest in "ab"
+        )
+        assert only(one, LayerKind.PRIVATE).id != only(two, LayerKind.PRIVATE).id
+
+
+@pytest.mark.parametrize(
+    ("others", "host"),
+    [
+        ([], "always"),
+        (["https://mirror.example:4873/npm/left/-/left-1.0.0.tgz"], "always"),
+        (["https://codeload.example/me/tool/tar.gz/abc"], "registry.npmjs.org"),
+        (["git+ssh://git@github.com/me/tool.git#abc"], "registry.npmjs.org"),
+        (["http://[/", "https://x.example/%zz"], "registry.npmjs.org"),
+    ],
+)
+def test_whose_hosts_in_a_lock_stand_for_the_registry(others: list[str], host: str):
+    """All of them, unless it names files of other places, too: these are asked for where they lie."""
+    made = plan_build(locked(LEFT, *({"resolved": one} for one in others)), npm(Install.NPM_LOCK), None, BASE, "p")
+    assert only(made, LayerKind.PRIVATE).steps[0][-1] == f"--replace-registry-host={host}"
+    without = plan_build(locked({"resolved": "https://x/y.tgz"}), npm(Install.NPM_LOCK), None, BASE, "p")
+    assert only(without, LayerKind.PRIVATE).steps[0][-1] == "--replace-registry-host=npmjs"
 
 
 def test_scripts_that_run_while_npm_installs_run_without_dependencies():
@@ -89,7 +152,7 @@ def test_a_node_project_that_is_built():
     made = plan_build(source(package__json="{}"), recognised, None, BASE, "prj_1")
     private = only(made, LayerKind.PRIVATE)
     assert private.steps == (
-        ("npm", "install", "--no-audit", "--no-fund", "--replace-registry-host=always", "--no-package-lock"),
+        ("npm", "install", "--no-audit", "--no-fund", "--replace-registry-host=never", "--no-package-lock"),
         ("npm", "run", "build"),
     )
     changed = plan_build(source("b" * 64, package__json="{}"), recognised, None, BASE, "prj_1")

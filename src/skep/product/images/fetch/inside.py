@@ -20,7 +20,7 @@ from collections.abc import Iterator
 MAX_FILES = 50_000
 MAX_TEXT = 256 * 1024
 #: Files whose text is let be larger: what was meant to be installed stands in them.
-LOCKS = ("uv.lock", "requirements.txt")
+LOCKS = ("uv.lock", "requirements.txt", "package-lock.json", "npm-shrinkwrap.json")
 MAX_LOCK_TEXT = 2 * 1024 * 1024
 MAX_TEXTS = 64
 #: Texts that one pattern with a `*` may take, so that a folder of many projects leaves room for the others.

@@ -169,15 +169,18 @@ def private_python(
     )
 
 
-def private_npm(prepare: tuple[tuple[str, ...], ...], facts: Mapping[str, Any], *, install: str = "") -> LayerPlan:
+def private_npm(
+    prepare: tuple[tuple[str, ...], ...], facts: Mapping[str, Any], *, install: str = "", registrys_host: str = "never"
+) -> LayerPlan:
     """Return the layer of what npm, and scripts of packages and of the project, write into /app.
 
     Args:
         prepare: commands of the project.
         facts: all that this depends on beside what is given here.
         install: "ci", "install", or "" for none.
+        registrys_host: which host of a lock stands for the registry, as npm's `replace-registry-host` has it.
     """
-    fetch = ("npm", install, "--no-audit", "--no-fund", "--replace-registry-host=always")
+    fetch = ("npm", install, "--no-audit", "--no-fund", f"--replace-registry-host={registrys_host}")
     # Without a lock there shall be none afterwards either: it would lie over the source's next state.
     steps = ((*fetch, "--no-package-lock") if install == "install" else fetch,) if install else ()
     parts = ["packages of npm"] if install else []

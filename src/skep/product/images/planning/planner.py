@@ -128,4 +128,6 @@ def _private_npm(
         "source": listing.digest if whole else "",
         "since": since,
     }
-    return (layer_plans.private_npm(recognised.prepare, facts, install=install),)
+    # Without a lock every address comes from the door itself, or is meant as it stands.
+    host = manifests.npm_registrys_host(listing) if install == "ci" else "never"
+    return (layer_plans.private_npm(recognised.prepare, facts, install=install, registrys_host=host),)
