@@ -5,6 +5,8 @@ The packages come from an index of the test's own, so that their sizes, and all 
 
 import json
 import shutil
+import sqlite3
+from contextlib import closing
 from dataclasses import replace
 
 import pytest
@@ -17,6 +19,7 @@ from skep.kernel.settings import Settings
 from skep.testing import packages
 from skep.testing.installation import installation
 from skep.testing.package_index import serve_index
+from skep.testing.wait import until_sync
 
 pytestmark = [pytest.mark.root, pytest.mark.timeout(300)]
 
@@ -224,6 +227,25 @@ def test_an_upgrade_does_not_change_a_lock(owners, index):
 
     assert build["status"] == "succeeded"
     assert "`uv lock --upgrade` takes newer ones into it" in user.ask("GET", f"/builds/{build['id']}/log").raw.decode()
+
+
+def test_a_machine_with_another_base_builds_its_agents_again(owners, skep):
+    """Rows as they are after an upgrade of the machine: what ran says why it cannot, and soon runs again."""
+    user = owners[0]
+    built(user, "settled", {"main.py": "print('here')\n"})
+    before = user.get("/agents/settled")["version"]
+    with closing(sqlite3.connect(skep.settings.data_dir / "state" / "skep.db", timeout=30)) as db, db:
+        db.execute(
+            "update images set base_fingerprint = 'host;cpython-39;glibc-2.31;x86_64' where id in "
+            "(select versions.image_id from versions join agents on agents.version_id = versions.id "
+            "where agents.name = 'settled')"
+        )
+    assert user.run("settled")["error"]["code"] == "base_changed"
+
+    skep.kill("server")
+    until_sync(lambda: skep.ready() and user.get("/agents/settled")["version"] != before, 60, what="another version")
+
+    assert user.run("settled")["output"]["stdout"] == "here\n"
 
 
 def prune(skep, *options):

@@ -25,6 +25,7 @@ _RETENTION_S = 600.0
 _SWEEP_S = 3_600.0
 _USES_S = 60.0
 _POLLS_S = 3.0
+_RENEWAL_S = 300.0
 _END_S = 2.0
 
 
@@ -37,6 +38,7 @@ def make_loops(base: Base, nouns: Nouns) -> Loops:
         "heartbeat": lambda: _heartbeat(base.nodes),
         "reconcile": lambda: every(_RECONCILE_S, lambda: nouns.sandboxes.reconcile(sweep=True)),
         "polls": partial(every, _POLLS_S, nouns.watching.watch.put_on),
+        "renewal": partial(every, _RENEWAL_S, nouns.watching.renewal.renew),
         "uses of tokens": partial(every, _USES_S, nouns.access.keep_uses),
         "sweep": partial(every, _SWEEP_S, sweep.sweep),
         "packages": partial(every, _SWEEP_S, base.packages.prune),

@@ -7,6 +7,7 @@ from skep.assembly import machine
 from skep.assembly.base import Base
 from skep.product.access.service import AccessService
 from skep.product.agents.redeploy import Redeploy
+from skep.product.agents.renewal import Renewal
 from skep.product.agents.watch import Watch
 from skep.product.agents.webhooks import WebhookService
 from skep.product.gateway.resolver import SystemResolver
@@ -26,6 +27,7 @@ class Watching:
 
     watch: Watch
     webhooks: WebhookService
+    renewal: Renewal
 
 
 def make_keyring(base: Base, access: AccessService, secrets: SecretService) -> Keyring:
@@ -79,4 +81,12 @@ def make_watching(
         watch=watch,
         clock=clock,
     )
-    return Watching(watch=watch, webhooks=webhooks)
+    renewal = Renewal(
+        db=base.db,
+        agents=stores.agents,
+        images=stores.images,
+        redeploy=redeploy,
+        driver=base.driver,
+        node_id=base.node_id,
+    )
+    return Watching(watch=watch, webhooks=webhooks, renewal=renewal)

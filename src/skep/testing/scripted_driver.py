@@ -50,7 +50,7 @@ class ScriptedSandbox:
 
 
 class ScriptedDriver:
-    """Implements Driver, Output, Holding, Files, Doors, Sealing and Leftovers."""
+    """Implements Driver, Output, Holding, Files, Doors, Sealing, Leftovers and Based."""
 
     name = "scripted"
 
@@ -58,6 +58,8 @@ class ScriptedDriver:
         self._clock = clock
         self.sandboxes: dict[SandboxId, ScriptedSandbox] = {}
         self.sealed: dict[LayerId, ScriptedFiles] = {}
+        #: What it stands on.
+        self.base = "scripted"
         #: While True, every verb finds the driver away.
         self.down = False
         #: How often each verb was called, for tests of idempotency.
@@ -234,8 +236,8 @@ class ScriptedDriver:
         return []
 
     async def base_fingerprint(self) -> str:
-        """Return a name that never changes."""
-        return "scripted"
+        """Return the name that a test gave it."""
+        return self.base
 
     # ---- Files (last: `list` means the method from here on)
 

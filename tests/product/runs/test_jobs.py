@@ -416,6 +416,18 @@ async def test_following_from_the_first_moment(world):
             assert await asyncio.gather(*tasks) == [[1, 2, 3, 4, 5], b"a"]
 
 
+async def test_an_agent_of_another_base_does_not_start(world):
+    """Its layers fit a Python that the machine has no more: the run says so, where its program would find nothing."""
+    await world.agent()
+    world.driver.base = "another"
+    run = await world.start()
+    await world.work_once()
+    run = await world.run(run)
+    assert (run.status, run.failure.code) == (RunStatus.FAILED, "base_changed")
+    assert "skep build bees" in run.failure.hint
+    assert world.driver.sandboxes == {}
+
+
 async def test_what_is_refused(world):
     """Unknown agents, agents without a build, wrong inputs or limits, a full queue or disk: a clear error, no row."""
     await world.agent(built=False, name="new")

@@ -17,7 +17,16 @@ from skep.product.agents.model import (
     Resources,
 )
 from skep.product.agents.schema import check_schema
-from skep.product.images.model import Build, BuildStatus, FilesSource, GitSource, ImageSource, Source, UploadSource
+from skep.product.images.model import (
+    Build,
+    BuildStatus,
+    FilesSource,
+    GitSource,
+    Image,
+    ImageSource,
+    Source,
+    UploadSource,
+)
 
 ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
 SECRET_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
@@ -74,6 +83,15 @@ def numbered(name: str, number: int) -> str:
     """Return *name* with a number behind it, still short enough to be a name."""
     tail = f"-{number}"
     return name[: 63 - len(tail)].rstrip("-") + tail
+
+
+def may_renew(agent: Agent, image: Image, base: str, latest: Build | None) -> bool:
+    """Tell whether *agent*, whose *image* is what runs, is to be built again because its machine stands on *base* now.
+
+    Only if nothing was tried since that image was made: whatever came of that is its owner's business.
+    """
+    tried = latest is not None and latest.image_id != image.id
+    return agent.removed_ms is None and image.base_fingerprint != base and not tried
 
 
 def check_name(name: str) -> None:

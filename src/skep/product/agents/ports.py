@@ -48,6 +48,10 @@ class AgentStore(Protocol):
         """List living agents whose repositories are to be looked at by now, the longest due first."""
         ...
 
+    def outdated(self, tx: Tx, node_id: str, base: str) -> list[Agent]:
+        """List living agents whose current version has an image of this machine that stands on another *base*."""
+        ...
+
     def insert_version(self, tx: Tx, version: Version) -> None:
         """Add a version."""
         ...

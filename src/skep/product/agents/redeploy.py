@@ -47,13 +47,21 @@ class Redeploy:
             kept = "" if agent.looked is None else agent.looked.commit
             self._agents.save(tx, polls.found(agent, kept, self._now_ms()))
             return Outcome(reason=reason)
+        found = polls.found(agent, commit, self._now_ms())
+        return Outcome(build=self.again(tx, found, action, commit=commit, **details))
+
+    def again(self, tx: Tx, agent: Agent, action: str, **details: Any) -> Build:
+        """Begin a build of what the agent is built from; *action* is for the audit log.
+
+        Raises:
+            SkepError: the source cannot be built any more, or not now.
+        """
         build = self._builds.begin(
             tx, project_id=agent.project_id, agent_id=agent.id, source=agent.source, command=agent.config.command
         )
-        now_ms = self._now_ms()
-        self._agents.save(tx, replace(polls.found(agent, commit, now_ms), build_id=build.id, updated_ms=now_ms))
-        self.record(tx, agent, action, build=build.id, commit=commit, **details)
-        return Outcome(build=build)
+        self._agents.save(tx, replace(agent, build_id=build.id, updated_ms=self._now_ms()))
+        self.record(tx, agent, action, build=build.id, **details)
+        return build
 
     def record(self, tx: Tx, agent: Agent, action: str, **details: Any) -> None:
         """Write down what happened to *agent* without anybody's token."""

@@ -15,14 +15,14 @@ from skep.product.gateway.ports import Resolver, Site
 from skep.product.images import refusals
 from skep.product.images.environment import DOOR_PORT
 from skep.product.sandboxes.model import Command, CommandId, Exit, ExitReason, Handle, Stream
-from skep.product.sandboxes.ports import Doors, Driver, Files, Leftovers, Output, Sealing
+from skep.product.sandboxes.ports import Based, Doors, Driver, Files, Leftovers, Output, Sealing
 
 _KEPT = 16 * 1024
 #: Lines about hosts that were not reached, in one build's log.
 _TOLD = 100
 
 
-class BuildDriver(Driver, Output, Files, Doors, Sealing, Leftovers, Protocol):
+class BuildDriver(Driver, Output, Files, Doors, Sealing, Leftovers, Based, Protocol):
     """A driver with all that a build needs."""
 
     name: str

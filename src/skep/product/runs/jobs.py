@@ -169,6 +169,8 @@ class JobExecutor:
     async def _create(self, job: _Job, state: State, attempt: Attempt) -> bool:
         if job.cancelled.is_set():
             return await self._end(job, attempt, _nothing("cancelled"), CANCELLED, None)
+        if state.image.base_fingerprint != await self._driver.base_fingerprint():
+            return await self._refuse(job, attempt, _base_changed(state.run), None)
         spec = plan.sandbox_spec(state.run, attempt, state.version.config, state.image, self._limits)
         try:
             handle = await self._driver.create(spec)
@@ -383,3 +385,11 @@ def _unkept(error: SkepError) -> Kept:
         hint="The log may lack its last lines; result and artifacts are gone.",
     )
     return Kept(failure=failure)
+
+
+def _base_changed(run: Run) -> ConflictError:
+    return ConflictError(
+        "the machine's Python or C library is another one since the agent was built",
+        code="base_changed",
+        hint=f"Skep builds such agents again by itself; if that failed: skep build {run.agent_name}",
+    )

@@ -7,7 +7,7 @@ from skep.kernel.database import Tx
 from skep.kernel.paging import Page, PageQuery
 from skep.product.blobs.model import Released
 from skep.product.runs.model import Artifact, Attempt, AttemptId, Question, QuestionId, Run, RunEvent, RunId
-from skep.product.sandboxes.ports import Doors, Driver, Files, Holding, Output
+from skep.product.sandboxes.ports import Based, Doors, Driver, Files, Holding, Output
 from skep.product.work.model import Lease, NewWork
 
 
@@ -150,5 +150,5 @@ class WorkQueue(Protocol):
         ...
 
 
-class JobDriver(Driver, Output, Holding, Files, Doors, Protocol):
+class JobDriver(Driver, Output, Holding, Files, Doors, Based, Protocol):
     """A driver with the extras that a job needs."""

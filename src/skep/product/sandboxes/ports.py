@@ -151,8 +151,13 @@ class Leftovers(Protocol):
         """Remove what `leftovers` names; return what was removed."""
         ...
 
+
+@runtime_checkable
+class Based(Protocol):
+    """Extra: what sandboxes stand on below all layers."""
+
     async def base_fingerprint(self) -> str:
-        """Return what identifies the base that sandboxes stand on (Python's ABI, libc, architecture)."""
+        """Return what identifies it (Python's ABI, libc, architecture); layers fit no other."""
         ...
 
 

@@ -3,7 +3,7 @@
 from sqlalchemy import bindparam, delete, exists, func, select, text
 
 from skep.adapters.storage.mapper import Mapper, on
-from skep.adapters.storage.tables import OWNED, POLLED, agents, runs, versions
+from skep.adapters.storage.tables import OWNED, POLLED, agents, images, runs, versions
 from skep.kernel.database import Tx
 from skep.kernel.paging import Page, PageQuery
 from skep.product.agents.model import Agent, AgentId, Version, VersionId
@@ -23,6 +23,13 @@ class SqlAgentStore:
             .order_by(agents.c.poll_due_ms)
             .limit(bindparam("limit"))
         )
+        standing = exists().where(
+            versions.c.id == agents.c.version_id,
+            images.c.id == versions.c.image_id,
+            images.c.node_id == bindparam("node"),
+            images.c.base_fingerprint != bindparam("base"),
+        )
+        self._outdated = self._agents.select.where(self._living, standing).order_by(agents.c.id)
         self._last_number = select(func.max(versions.c.number)).where(versions.c.agent_id == bindparam("agent_id"))
         current = exists().where(agents.c.id == versions.c.agent_id, agents.c.version_id == versions.c.id, self._living)
         ran = exists().where(runs.c.version_id == versions.c.id)
@@ -59,6 +66,10 @@ class SqlAgentStore:
     def due(self, tx: Tx, now_ms: int, limit: int) -> list[Agent]:
         """List living agents whose repositories are to be looked at by now, the longest due first."""
         return self._agents.all(tx, self._due, {"now_ms": now_ms, "limit": limit})
+
+    def outdated(self, tx: Tx, node_id: str, base: str) -> list[Agent]:
+        """List living agents whose current version has an image of this machine that stands on another *base*."""
+        return self._agents.all(tx, self._outdated, {"node": node_id, "base": base})
 
     def insert_version(self, tx: Tx, version: Version) -> None:
         """Add a version."""

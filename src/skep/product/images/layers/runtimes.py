@@ -2,7 +2,6 @@
 
 import hashlib
 from dataclasses import dataclass
-from typing import Protocol
 
 from skep.kernel.database import Database
 from skep.product.access.model import Principal, Scope
@@ -12,6 +11,7 @@ from skep.product.images.planning import layer_plans
 from skep.product.images.planning.base import Base, Runtime, Runtimes
 from skep.product.images.ports import LayerStore
 from skep.product.sandboxes.model import LayerId
+from skep.product.sandboxes.ports import Based
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,12 +30,6 @@ class KnownRuntime:
     size: int = 0
 
 
-class _Based(Protocol):
-    async def base_fingerprint(self) -> str:
-        """Return what identifies the base that sandboxes stand on."""
-        ...
-
-
 class RuntimeList:
     """Shows the runtimes; which one an agent gets, its source decides."""
 
@@ -43,7 +37,7 @@ class RuntimeList:
         self,
         db: Database,
         layers: LayerStore,
-        driver: _Based,
+        driver: Based,
         runtimes: Runtimes,
         *,
         node_id: str,
