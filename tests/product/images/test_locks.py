@@ -342,6 +342,22 @@ def test_an_answer_that_leads_astray_is_refused(lines: str):
     assert "secret" not in caught.value.message
 
 
+@pytest.mark.parametrize("place", ["name = ", "path = ", "url = "])
+@pytest.mark.parametrize("dot", [".", "%2e"])
+def test_a_name_of_a_wheel_that_stands_for_millions_is_refused(place: str, dot: str):
+    """Its lists are multiplied by whoever reads it: 3 KB took minutes and gigabytes."""
+    if dot == "%2e" and place != "url = ":
+        return
+    lists = ["".join(f"{mark}{dot}" for mark in "+~éÿ+~éÿ+~" * 8) + "z" for _ in range(3)]
+    long = f'{place}"https://x.lan/a-1-{"-".join(lists)}.whl"'
+    many = f'{place}"https://x.lan/a-1-{"-".join([dot.join("+~éÿ+~éÿ+~éÿ")] * 3)}.whl"'
+    for wheels in ([long], [many] * 200):
+        entries = ", ".join(f'{{ {one}, hashes = {{ sha256 = "{SHA}" }} }}' for one in wheels)
+        with pytest.raises(InvalidError, match=r"no name of a file|kinds of machines") as caught:
+            locks.parse(HEAD + package("a", f'version = "1"\nwheels = [{entries}]'), BASE, "3.11.2")
+        assert caught.value.code == "lock_invalid"
+
+
 def test_the_size_of_an_answer_is_bounded():
     """In characters, and in packages."""
     for text in ("#" * (locks.MAX_ANSWER + 1), HEAD + package("a", 'directory = { path = "../app" }') * 3001):

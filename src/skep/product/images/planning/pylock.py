@@ -7,8 +7,9 @@ import posixpath
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
-from urllib.parse import quote, urlsplit
+from math import prod
+from typing import Any, cast
+from urllib.parse import quote, unquote, urlsplit
 
 from packaging import tags
 from packaging.pylock import (
@@ -34,7 +35,10 @@ from skep.product.images.planning.places import APP, TMP
 MAX_ANSWER = 4 * 1024 * 1024
 _MAX_PACKAGES = 3000
 _MAX_ADDRESS = 2000
-_FILE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+!-]{0,250}")
+_MAX_FILE = 250
+#: Of all wheels together: each stands for the product of what its name lists.
+_MAX_TAGS = 200_000
+_FILE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+!-]{0,249}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _COMMIT = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 #: Nothing that ends a line, parts one, or is expanded by who reads a requirements file.
@@ -104,7 +108,9 @@ def parse(text: str, base: Base, python: str) -> Lock:
 
 
 def _select(text: str, base: Base, python: str) -> Iterator[tuple[Package, Chosen]]:
-    lock = Pylock.from_dict(bounded_toml.loads(text, limit=MAX_ANSWER))
+    raw = bounded_toml.loads(text, limit=MAX_ANSWER)
+    _check_wheels(raw)
+    lock = Pylock.from_dict(raw)
     if len(lock.packages) > _MAX_PACKAGES:
         raise _WrongError(f"it has more than {_MAX_PACKAGES} packages")
     minor = Version(python).release[:2]
@@ -115,6 +121,25 @@ def _select(text: str, base: Base, python: str) -> Iterator[tuple[Package, Chose
     )
     environment: Any = _markers(base, python)
     return lock.select(environment=environment, tags=fitting)
+
+
+def _check_wheels(raw: Mapping[str, Any]) -> None:
+    """Refuse names of wheels that stand for more tags than there are: three lists of 200 are eight million."""
+    left = _MAX_TAGS
+    for package in _tables(raw.get("packages")):
+        for wheel in _tables(package.get("wheels")):
+            told = (wheel.get("name"), wheel.get("path"), unquote(urlsplit(str(wheel.get("url") or "")).path))
+            for name in {re.split(r"[/\\]", str(one or ""))[-1] for one in told}:
+                if len(name) > _MAX_FILE:
+                    raise _WrongError(f"{name[:100]!r} is no name of a file")
+                left -= prod(part.count(".") + 1 for part in name.split("-")[-3:])
+    if left < 0:
+        raise _WrongError(f"its wheels fit more than {_MAX_TAGS} kinds of machines")
+
+
+def _tables(value: object) -> list[Mapping[str, Any]]:
+    found = cast("list[object]", value) if isinstance(value, list) else []
+    return [cast("Mapping[str, Any]", one) for one in found if isinstance(one, dict)]
 
 
 def _markers(base: Base, python: str) -> Mapping[str, str]:
