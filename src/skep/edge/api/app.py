@@ -1,13 +1,12 @@
 """Puts the API together."""
 
-import asyncio
-
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
 
 from skep import __version__
 from skep.edge.api import errors
 from skep.edge.api.head import Head
+from skep.edge.api.hearing import Hearing
 from skep.edge.api.idempotency import InFlight
 from skep.edge.api.metrics import Metrics
 from skep.edge.api.middleware import Edge
@@ -15,7 +14,7 @@ from skep.edge.api.openapi import Described, describe, operations
 from skep.edge.api.routes import ROUTERS
 from skep.edge.api.routes.builds import UPLOADS
 from skep.edge.api.routes.health import router as health
-from skep.edge.api.routes.hooks import HOOK_LIMIT, HOOKS, HOOKS_AT_ONCE
+from skep.edge.api.routes.hooks import HOOK_LIMIT, HOOK_PATIENCE_S, HOOKS, HOOKS_AT_ONCE
 from skep.edge.api.routing import PREFIX
 from skep.edge.api.services import Services
 from skep.edge.api.sse import Streams
@@ -66,7 +65,7 @@ def make_api(services: Services, settings: Settings, clock: Clock | None = None)
     api.state.services = services
     api.state.in_flight = InFlight()
     api.state.streams = Streams()
-    api.state.hearing = asyncio.Semaphore(HOOKS_AT_ONCE)
+    api.state.hearing = Hearing(HOOKS_AT_ONCE, HOOK_PATIENCE_S)
     api.state.metrics = Metrics()
     api.add_middleware(Head)
     # The last is the outermost: it notes HEAD as what it is.

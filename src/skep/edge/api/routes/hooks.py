@@ -1,17 +1,17 @@
 """/hooks: where the hosts of repositories tell of pushes. No token: the signature is the credential."""
 
-import asyncio
 import hashlib
 
 from fastapi import APIRouter, Request, Response
 
 from skep.edge.api import pushes
 from skep.edge.api.auth import Operator
+from skep.edge.api.hearing import Hearing
 from skep.edge.api.idempotency import Creating
 from skep.edge.api.requests import CheckedRoute
 from skep.edge.api.routing import Uses, native
 from skep.edge.wire.repositories import HookAnswer, WebhookCreated
-from skep.kernel.errors import InvalidError, LimitError
+from skep.kernel.errors import InvalidError
 from skep.product.agents.model import AgentId
 from skep.product.agents.redeploy import Outcome
 from skep.product.agents.webhooks import Made
@@ -24,7 +24,7 @@ HOOKS = "/hooks/"
 HOOK_LIMIT = 256 * 1024
 #: How many deliveries are heard at once, and for how long one.
 HOOKS_AT_ONCE = 128
-_PATIENCE_S = 10.0
+HOOK_PATIENCE_S = 10.0
 
 
 @router.post("/agents/{agent}/webhook", status_code=201, response_model=WebhookCreated)
@@ -48,7 +48,8 @@ async def remove_webhook(caller: Operator, uses: Uses, agent: str) -> Response:
 @public.post(HOOKS + "{agent}", status_code=202, response_model=HookAnswer)
 async def take_delivery(request: Request, uses: Uses, agent: str) -> Response:
     """Take news of a push, signed with the webhook's secret, and build the agent if it is built from what changed."""
-    body = await _heard(request)
+    hearing: Hearing = request.app.state.hearing
+    body = await hearing.body(request)
     proof = pushes.proof(request.headers)
     await uses.webhooks.verify(AgentId(agent), proof, body)
     # What is signed is known again by itself: whoever sends it again may name it, and call himself, as he likes.
@@ -65,25 +66,6 @@ async def take_delivery(request: Request, uses: Uses, agent: str) -> Response:
         # The delivery is good, and its sender can do nothing about the agent.
         outcome = Outcome(reason=error.message)
     return _answer(202, outcome)
-
-
-async def _heard(request: Request) -> bytes:
-    """Return the body, for which nobody has shown a credential yet: few are heard at once, and none for long.
-
-    Raises:
-        LimitError: `hooks_busy`.
-        InvalidError: `hook_slow`.
-    """
-    hearing: asyncio.Semaphore = request.app.state.hearing
-    if hearing.locked():
-        raise LimitError("Too many deliveries come at once.", code="hooks_busy", hint="Deliver it again.")
-    async with hearing:
-        try:
-            async with asyncio.timeout(_PATIENCE_S):
-                return await request.body()
-        except TimeoutError as error:
-            words = f"The delivery did not arrive within {_PATIENCE_S:.0f} seconds."
-            raise InvalidError(words, code="hook_slow") from error
 
 
 def _answer(status: int, outcome: Outcome) -> Response:
