@@ -79,7 +79,10 @@ class Rig:
         self.mirrors: Mirrors
         self.runtimes = Installed((), nodes(platform.machine()))
         self.lives = 0
+        #: The machine that its lives are on.
+        self.node = "node"
         self.images: ImageService
+        self.work: WorkService
         self.builder: Builder
 
     @contextlib.asynccontextmanager
@@ -98,7 +101,7 @@ class Rig:
             listeners=[self.listener],
             resolver=SystemResolver(),
             hub=self.hub,
-            node_id="node",
+            node_id=self.node,
             options=chosen,
             shelf=self.shelf,
             keyring=self.keyring,
@@ -106,9 +109,10 @@ class Rig:
             runtimes=self.runtimes,
         )
         work = WorkService(
-            self.db, self.stores.work, self.hub, self.clock, self.ids, owner=owner, node_id="node",
+            self.db, self.stores.work, self.hub, self.clock, self.ids, owner=owner, node_id=self.node,
             handlers={"build": self.builder}, limits=WorkLimits(), timing=WorkTiming(poll_s=0.1),
         )  # fmt: skip
+        self.work = work
         self.images = ImageService(
             **common,
             store=self.stores.images,

@@ -23,6 +23,7 @@ from skep.product.images.model import (
 )
 from skep.product.images.options import build_options
 from skep.product.sandboxes.model import Phase
+from skep.product.sandboxes.service import SandboxService
 from skep.testing.behaviour import FOREVER, Behaviour
 from skep.testing.wait import until
 
@@ -118,6 +119,55 @@ async def test_a_crash_before_the_sandbox_was_recorded(rig, driver) -> None:
     async with rig.life():
         assert (await rig.ended(build)).status is BuildStatus.SUCCEEDED
         await rig.nothing_left()
+
+
+async def test_another_machine_takes_the_build_over(rig, driver) -> None:
+    """What the dead one made is doomed with the intent of the next attempt, and goes when that machine is back."""
+    driver.behaviours = {"fetch": Behaviour(run_for_s=FOREVER)}
+    async with rig.life():
+        build = await rig.begin(GIT)
+        await until(lambda: driver.running("fetch"), what="the fetch")
+    rig.node, rig.driver = "other", BuildingDriver()
+    async with rig.life():
+        assert (await rig.ended(build)).status is BuildStatus.SUCCEEDED
+    rows = await rig.db.read(lambda tx: rig.stores.sandboxes.of_node(tx, "node"))
+    assert [(row.id in driver.sandboxes, row.phase) for row in rows] == [(True, Phase.DESTROYING)]
+    await SandboxService(rig.db, rig.stores.sandboxes, driver, "node").reconcile()
+    rig.driver = driver
+    await rig.nothing_left()
+
+
+class TooLate(BuildingDriver):
+    """Takes so long to make a sandbox that another machine has taken the build over meanwhile."""
+
+    def __init__(self, rig) -> None:
+        super().__init__()
+        self.rig = rig
+
+    async def create(self, spec):
+        """Have it taken over first."""
+        stores = self.rig.stores
+
+        def take_over(tx) -> None:
+            stores.work.release_owner(tx, ["life 1"])
+            stores.work.claim(
+                tx, kinds=["build"], owner="other", node_id="other", lease_ms=60_000, key_limits={},
+                default_key_limits={}, most=1,
+            )  # fmt: skip
+            stores.sandboxes.set_phase(tx, spec.id, Phase.DESTROYING)
+
+        await self.rig.db.write(take_over)
+        return await super().create(spec)
+
+
+async def test_a_sandbox_that_is_made_too_late_stays_doomed(rig) -> None:
+    """Whoever made it has lost the build meanwhile: what they say of the sandbox counts no more."""
+    rig.driver = TooLate(rig)
+    async with rig.life():
+        await rig.begin(GIT)
+        await until(lambda: rig.driver.sandboxes and not rig.work.holding, what="the end of the attempt")
+        rows = await rig.db.read(lambda tx: rig.stores.sandboxes.of_node(tx, "node"))
+    assert [row.phase for row in rows] == [Phase.DESTROYING]
 
 
 async def test_after_three_lost_attempts_it_fails(rig, driver) -> None:

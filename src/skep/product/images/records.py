@@ -97,7 +97,10 @@ class BuildRecords:
         return upload.blob_id
 
     async def begin(self, build: Build, lease: Lease) -> Build:
-        """Commit the intent of the next attempt: its number, and the sandbox that it will make."""
+        """Commit the intent of the next attempt: its number, and the sandbox that it will make.
+
+        The sandbox of the one before may be on another machine, which died: it is to go when that is back.
+        """
         now_ms = self._now_ms()
         sandbox = self._new_sandbox(build, now_ms)
         log_id = build.log_id
@@ -107,8 +110,11 @@ class BuildRecords:
 
         def begin(tx: Tx) -> Build:
             self._stores.work.check(tx, lease)
+            current = self._load(tx, build.id)
+            if current.sandbox_id is not None:
+                self._doom(tx, current.sandbox_id)
             intended = machine.begin_attempt(
-                self._load(tx, build.id), now_ms=now_ms, node_id=self._node_id, sandbox_id=sandbox.id, log_id=log_id
+                current, now_ms=now_ms, node_id=self._node_id, sandbox_id=sandbox.id, log_id=log_id
             )
             self._stores.images.save_build(tx, intended)
             self._stores.sandboxes.insert(tx, sandbox)
@@ -219,9 +225,15 @@ class BuildRecords:
         row = await self._db.read(lambda tx: self._stores.sandboxes.get(tx, sandbox_id))
         return None if row is None else row.handle
 
-    async def sandbox_ready(self, sandbox_id: SandboxId, handle: Handle) -> None:
+    async def sandbox_ready(self, sandbox_id: SandboxId, lease: Lease, handle: Handle) -> None:
         """Record that the sandbox was made."""
-        await self._db.write(lambda tx: self._stores.sandboxes.set_phase(tx, sandbox_id, Phase.READY, handle))
+
+        def ready(tx: Tx) -> None:
+            # Whoever has taken the build over has doomed it: it is not to be taken for one that is in use.
+            self._stores.work.check(tx, lease)
+            self._stores.sandboxes.set_phase(tx, sandbox_id, Phase.READY, handle)
+
+        await self._db.write(ready)
 
     async def forget_sandbox(self, sandbox_id: SandboxId, *, gone: bool) -> None:
         """Remove the row of a sandbox that is *gone*; leave any other to reconciliation."""

@@ -58,7 +58,7 @@ class Stages:
             doors=(DOOR_PORT,),
         )
         handle = await tools.driver.create(spec)
-        await self._records.sandbox_ready(spec.id, handle)
+        await self._records.sandbox_ready(spec.id, self._lease, handle)
         workshop = Workshop(tools.driver, handle, self._log, tools.ids, tools.clock)
         async with workshop.door(tools.resolver):
             yield workshop
