@@ -1,8 +1,11 @@
 """git's commands and environment, exactly: what is never allowed, and where a credential is answered."""
 
+import pytest
+
 from skep.product.images.fetch import git
 from skep.product.images.fetch.addresses import leave, remote
 from skep.product.images.fetch.credentials import CredentialKind
+from skep.testing.git_server import Repository
 
 ORIGIN = remote("https://git.example:8443/a.git", leave((), ()))
 SSH = remote("ssh://git@git.lan:2222/a.git", leave((), ("git.lan",)))
@@ -89,8 +92,44 @@ def test_what_a_server_lists() -> None:
     assert git.listed(f"{one}\trefs/heads/v1\n", "refs/heads/v1") == one
 
 
+@pytest.fixture(scope="module")
+def upstream(tmp_path_factory):
+    """A repository in which one name is many things, each of them at a commit of its own."""
+    made = Repository(tmp_path_factory.mktemp("upstream") / "a")
+    places = (
+        "refs/heads/both", "refs/tags/both", "refs/heads/heads/both", "refs/heads/sub/both",
+        "refs/heads/refs/heads/both", "refs/tags/v1", "refs/heads/HEAD", "refs/pull/1/head", "refs/heads/pull/2/head",
+        "refs/remotes/far/main", "refs/remotes/far/HEAD", "refs/heads/abcdef0",
+    )  # fmt: skip
+    for place in places:
+        made.git("update-ref", place, made.commit({"at": place}))
+    made.git("tag", "--annotate", "--message", "v2", "v2", made.commit({"at": "v2"}))
+    made.commit({"at": "main"})
+    return made
+
+
+@pytest.mark.parametrize(
+    "ref",
+    [
+        None, "HEAD", "main", "both", "heads/both", "tags/both", "refs/heads/both", "refs/heads/sub/both", "sub/both",
+        "v1", "tags/v1", "v2", "tags/v2", "refs/tags/v2", "pull/1/head", "refs/pull/1/head", "pull/2/head", "far/main",
+        "remotes/far/main", "far", "abcdef0",
+    ],
+)  # fmt: skip
+def test_a_look_finds_what_a_fetch_takes(upstream, tmp_path, ref) -> None:
+    """Whatever git itself takes for a ref, asked of a real repository."""
+    here = Repository(tmp_path / "b")
+    here.git("fetch", "--quiet", "--no-tags", str(upstream.path), ref or "HEAD")
+    asked = git.list_remote(ORIGIN, ref)
+    text = here.git("ls-remote", "--quiet", str(upstream.path), *asked[asked.index("origin") + 1 :])
+    assert git.listed(text, ref) == here.git("rev-parse", "FETCH_HEAD^{commit}")
+
+
 def test_names_after_a_whole_fetch() -> None:
     """A tag goes over a branch, as git itself has it; the start of a hash comes last."""
+    assert git.revisions("HEAD") == ("refs/remotes/origin/HEAD",)
+    assert git.revisions("heads/main")[0] == "refs/remotes/origin/main"
+    assert git.revisions("refs/tags/v1")[0] == "refs/tags/v1"
     assert git.revisions(None) == ("refs/remotes/origin/HEAD",)
     assert git.revisions("main") == ("refs/tags/main", "refs/remotes/origin/main")
     assert git.revisions("abcdef0")[-1] == "abcdef0"

@@ -1,5 +1,7 @@
 """A look at a repository: what it answers, and that no sandbox of it outlives it; no sandbox is real here."""
 
+from dataclasses import replace
+
 import pytest
 from building import BuildingDriver
 
@@ -74,6 +76,15 @@ async def test_a_branch_that_is_gone_is_named(rig, looker, driver) -> None:
         await looker.look("prj_1", GIT, OWNER)
     assert caught.value.failure.code == "ref_not_found"
     await rig.nothing_left()
+
+
+async def test_the_start_of_a_commit_is_no_name(looker, driver) -> None:
+    """Perhaps a branch was called so and is gone; if it is a commit, who polls it is told that this leads nowhere."""
+    driver.behaviours["ls-remote"] = Behaviour(stdout="")
+    with pytest.raises(BuildFailedError) as caught:
+        await looker.look("prj_1", replace(GIT, ref="abcdef0"), OWNER)
+    assert caught.value.failure.code == "ref_not_found"
+    assert "never becomes another" in caught.value.failure.hint
 
 
 async def test_a_sandbox_that_nobody_goes_on_with_is_given_up(rig, looker) -> None:

@@ -20,6 +20,7 @@ from skep.product.agents.ports import AgentStore
 from skep.product.agents.redeploy import Outcome, Redeploy
 from skep.product.agents.service import find_agent
 from skep.product.agents.watch import Watch
+from skep.product.images.fetch import git
 from skep.product.images.model import GitSource, Source
 from skep.product.secrets.ports import Sealer
 
@@ -65,6 +66,9 @@ class RefKind(StrEnum):
 
     BRANCH = "branch"
     TAG = "tag"
+
+
+_PLACES = {RefKind.BRANCH: "refs/heads/", RefKind.TAG: "refs/tags/"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -242,10 +246,10 @@ def concerns(source: Source, change: RefChange) -> bool | None:
     """Tell whether *change* is of what *source* is built from; None if only the repository knows."""
     if not isinstance(source, GitSource):
         return False
-    if source.ref is None:
+    meant = git.meanings(source.ref)
+    if meant == (git.HEAD,):
         return change.default if change.kind is RefKind.BRANCH else False
-    kinds = {f"refs/heads/{change.name}": RefKind.BRANCH, f"refs/tags/{change.name}": RefKind.TAG}
-    return source.ref == change.name or kinds.get(source.ref) is change.kind
+    return _PLACES[change.kind] + change.name in meant
 
 
 def _context(agent_id: AgentId) -> str:

@@ -163,6 +163,15 @@ def no_ref(source: GitSource) -> Failure:
     )
 
 
+def no_name(ref: str) -> Failure:
+    """Say that nothing is called *ref*, which may be the start of a commit: a look sees names only."""
+    return Failure(
+        code="ref_not_found",
+        message=f"The repository has no branch or tag {ref!r}.",
+        hint="If it is a commit, it never becomes another: poll a branch or a tag, or end the polling.",
+    )
+
+
 def no_path(path: str) -> Failure:
     """Say that the folder asked for is not in the source; "" is its root, which is missing when it holds nothing."""
     if not path:

@@ -24,6 +24,9 @@ CREDENTIAL = "/run/secrets/skep-git"
 
 _FULL_HASH = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _COMMIT = re.compile(r"[0-9a-f]{7,64}")
+#: What a server calls the commit that its default branch has.
+HEAD = "HEAD"
+_RULES = ("refs/{}", "refs/tags/{}", "refs/heads/{}", "refs/remotes/{}", "refs/remotes/{}/HEAD")
 _SSH = "/usr/bin/ssh"
 #: Nothing of the machine's configuration, no questions, no key but the one that is named.
 _SSH_OPTIONS = (
@@ -55,24 +58,33 @@ def look_at_key(origin: Remote) -> tuple[str, ...]:
 
 def list_remote(origin: Remote, ref: str | None) -> tuple[str, ...]:
     """Return the command that prints what *ref* stands for at the server, without fetching anything."""
-    return _git(origin, "ls-remote", "--quiet", "origin", *_called(ref))
+    return _git(origin, "ls-remote", "--quiet", "origin", *_listed_as(ref))
 
 
 def listed(answer: str, ref: str | None) -> str:
-    """Return the commit in what `list_remote` printed: a tag goes before a branch, as in a fetch; "" if none."""
+    """Return the commit in what `list_remote` printed; "" if none."""
     found: dict[str, str] = {}
     for line in answer.splitlines():
         commit, _, name = line.partition("\t")
         if _FULL_HASH.fullmatch(commit):
             found[name] = commit
-    return next((found[name] for name in _called(ref) if name in found), "")
+    return next((found[name] for name in _listed_as(ref) if name in found), "")
 
 
-def _called(ref: str | None) -> tuple[str, ...]:
-    """Return the names that *ref* may stand for at the server; a tag of git's own making leads to a commit by ^{}."""
-    if ref is None or ref.startswith("refs/"):
-        return ("HEAD",) if ref is None else (f"{ref}^{{}}", ref)
-    return (f"refs/tags/{ref}^{{}}", f"refs/tags/{ref}", f"refs/heads/{ref}")
+def meanings(ref: str | None) -> tuple[str, ...]:
+    """Return the names at the server that *ref* may stand for, the first that is there: as a fetch has it.
+
+    These are the rules of gitrevisions(7), by which a tag goes before a branch.
+    """
+    if ref is None or ref == HEAD:
+        return (HEAD,)
+    whole = (ref,) if ref.startswith("refs/") else ()
+    return (*whole, *(rule.format(ref) for rule in _RULES))
+
+
+def _listed_as(ref: str | None) -> tuple[str, ...]:
+    """Return how a server lists what *ref* may stand for; a tag of git's own making leads to a commit by ^{}."""
+    return tuple(listed for name in meanings(ref) for listed in (f"{name}^{{}}", name))
 
 
 def prepare(origin: Remote) -> tuple[tuple[str, ...], ...]:
@@ -86,7 +98,7 @@ def prepare(origin: Remote) -> tuple[tuple[str, ...], ...]:
 def fetch_shallow(origin: Remote, ref: str | None) -> tuple[str, ...]:
     """Return the command that fetches one state and no history; the answer is FETCH_HEAD."""
     options = ("--depth=1", "--no-tags", "--no-recurse-submodules", "--no-write-commit-graph", "--no-auto-gc")
-    return _git(origin, "fetch", *options, "origin", ref or "HEAD")
+    return _git(origin, "fetch", *options, "origin", ref or HEAD)
 
 
 def fetch_all(origin: Remote) -> tuple[str, ...]:
@@ -103,10 +115,15 @@ def resolve(origin: Remote, revision: str) -> tuple[str, ...]:
 
 def revisions(ref: str | None) -> tuple[str, ...]:
     """Return what *ref* may be called after `fetch_all`, in the order in which it is looked for."""
-    if ref is None:
-        return ("refs/remotes/origin/HEAD",)
-    names = (f"refs/tags/{ref}", f"refs/remotes/origin/{ref}")
-    return (*names, ref) if is_commit(ref) else names
+    names = tuple(kept for name in meanings(ref) if (kept := _kept_as(name)))
+    return (*names, ref) if ref is not None and is_commit(ref) else names
+
+
+def _kept_as(name: str) -> str:
+    """Return what a name at the server is called after `fetch_all`; "" if that does not fetch it."""
+    if name == HEAD or name.startswith("refs/heads/"):
+        return f"refs/remotes/origin/{name.removeprefix('refs/heads/')}"
+    return name if name.startswith("refs/tags/") else ""
 
 
 def check_out(origin: Remote, commit: str, path: str) -> tuple[tuple[str, ...], ...]:

@@ -82,11 +82,14 @@ class Repository:
 
     async def latest(self) -> str:
         """Return the commit that the source's ref stands for at the server now, without fetching it."""
-        ran = await self._git(git.list_remote(self._origin, self._source.ref))
+        ref = self._source.ref
+        ran = await self._git(git.list_remote(self._origin, ref))
         await self._expect_reached(ran)
-        if not (commit := git.listed(ran.stdout, self._source.ref)):
-            raise BuildFailedError(failures.no_ref(self._source))
-        return commit
+        if commit := git.listed(ran.stdout, ref):
+            return commit
+        if ref is not None and git.is_commit(ref):
+            raise BuildFailedError(failures.no_name(ref))
+        raise BuildFailedError(failures.no_ref(self._source))
 
     async def close(self) -> None:
         """Take the credential away; the door leads nowhere any more."""
