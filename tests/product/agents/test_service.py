@@ -137,6 +137,30 @@ async def test_builds_that_overtake_each_other(agents, admin, builds, told, cloc
     assert (await agents.get(admin, "bees")).version.image_id == image
 
 
+@pytest.mark.parametrize("end", [None, BuildStatus.FAILED, BuildStatus.CANCELLED])
+async def test_an_older_build_replaces_nothing_while_a_third_goes_on(agents, admin, builds, end):
+    """What counts is what runs, however the latest build stands; building again by hand goes over both."""
+    await agents.create(admin, NewAgent(name="bees", source=FILES))
+    slow, quick, third = [await agents.build(admin, "bees") for _ in range(3)]
+    image = (await builds.end(quick)).image_id
+    if end is not None:
+        await builds.end(third, end)
+    await builds.end(slow)
+    assert (await agents.get(admin, "bees")).version.image_id == image
+    again = await builds.end(await agents.build(admin, "bees"))
+    assert (await agents.get(admin, "bees")).version.image_id == again.image_id
+
+
+async def test_a_build_that_others_overtook_in_vain_still_counts(agents, admin, builds):
+    """Later ones that failed or were cancelled made nothing that it could be older than."""
+    await agents.create(admin, NewAgent(name="bees", source=FILES))
+    slow, *others = [await agents.build(admin, "bees") for _ in range(3)]
+    for build, end in zip(others, (BuildStatus.FAILED, BuildStatus.CANCELLED), strict=True):
+        await builds.end(build, end)
+    made = await builds.end(slow)
+    assert (await agents.get(admin, "bees")).version.image_id == made.image_id
+
+
 async def test_build_takes_another_source(agents, admin):
     """A source given to a build is the agent's from then on."""
     await agents.create(admin, NewAgent(name="bees", source=FILES, config=AgentConfig(command=("python3", "x.py"))))

@@ -58,9 +58,9 @@ def status(agent: Agent, latest_build: Build | None) -> AgentStatus:
             return AgentStatus.BROKEN
 
 
-def is_stale(build: Build, latest: Build | None) -> bool:
-    """Tell whether a build that just succeeded must not replace what a later one made already."""
-    return latest is not None and latest.id > build.id and latest.status is BuildStatus.SUCCEEDED
+def is_stale(build: Build, newest: Build | None) -> bool:
+    """Tell whether a build that just succeeded must not replace what a later one made: the *newest* that succeeded."""
+    return newest is not None and newest.id > build.id
 
 
 def derive_name(source: Source) -> str:

@@ -56,6 +56,12 @@ def find_agent(tx: Tx, store: AgentStore, project_id: str, id_or_name: str) -> A
     return agent
 
 
+def newest_success(tx: Tx, images: ImageStore, agent: Agent) -> Build | None:
+    """Return the newest build that succeeded: what the agent runs was made by it."""
+    asked = PageQuery(limit=1, status=(BuildStatus.SUCCEEDED.value,))
+    return next(iter(images.builds(tx, agent.project_id, agent.id, asked).items), None)
+
+
 class AgentService:
     """The verbs of agents; it is also told when a build ends."""
 
@@ -266,7 +272,7 @@ class AgentService:
             return
         latest = build if agent.build_id in (None, build.id) else self._build(tx, agent)
         if image is not None:
-            if not is_stale(build, latest):
+            if not is_stale(build, newest_success(tx, self._images, agent)):
                 self._next_version(tx, agent, image.id, image)
         elif agent.version_id is None and latest is not None and (latest.id == build.id or latest.ended_ms is not None):
             failure = build.failure or Failure(code="build_cancelled", message="The agent's build was cancelled.")
