@@ -29,6 +29,8 @@ class Builds:
         self.listener = None
         #: What the next source says of itself.
         self.says = {}
+        #: What it is at.
+        self.commit = ""
 
     def begin(self, tx, *, project_id, agent_id, source, command, upgrade=False):
         """Insert a build."""
@@ -67,12 +69,14 @@ class Builds:
                     install=Install.NOTHING,
                 ),
                 source_digest="",
-                commit="",
+                commit=self.commit,
                 size=0,
                 created_ms=now,
             )
         failure = Failure(code="nothing_recognised", message="No.") if status is BuildStatus.FAILED else None
-        ended = replace(build, status=status, ended_ms=now, failure=failure, image_id=image and image.id)
+        ended = replace(
+            build, status=status, ended_ms=now, failure=failure, image_id=image and image.id, commit=self.commit
+        )
 
         def work(tx):
             if image is not None:

@@ -237,15 +237,58 @@ async def test_what_a_push_is_worth(polled, agents, admin):
     await polled()
     agent, build = await state(agents, admin)
     known = replace(agent, looked=Looked(at_ms=1, commit=TWO))
-    running = replace(build, status=BuildStatus.RUNNING)
+    running = replace(build, status=BuildStatus.RUNNING, ended_ms=None)
+    one, two = replace(build, commit=ONE), replace(build, commit=TWO)
 
-    assert "never built" in polls.reason_against(agent, None, "", TWO)
-    assert "waits" in polls.reason_against(agent, replace(build, status=BuildStatus.QUEUED), "", TWO)
-    assert "latest build" in polls.reason_against(agent, replace(running, commit=TWO), "", TWO)
-    assert "what runs" in polls.reason_against(agent, build, TWO, TWO)
-    assert "begun before" in polls.reason_against(known, build, "", TWO)
-    assert polls.reason_against(known, running, ONE, ONE) == ""
-    assert polls.reason_against(agent, build, ONE, TWO) == ""
+    assert "never built" in polls.reason_against(agent, None, None, TWO)
+    assert "waits" in polls.reason_against(agent, replace(build, status=BuildStatus.QUEUED), None, TWO)
+    assert "latest build" in polls.reason_against(agent, replace(running, commit=TWO), None, TWO)
+    assert "what runs" in polls.reason_against(agent, build, two, TWO)
+    assert "begun before" in polls.reason_against(known, build, None, TWO)
+    assert polls.reason_against(known, running, one, ONE) == ""
+    assert polls.reason_against(agent, build, one, TWO) == ""
+
+
+async def test_a_build_of_another_source_is_no_reason(polled, agents, admin):
+    """A commit that was built from another folder, or that waits to be, is still to be built from this one."""
+    await polled()
+    agent, build = await state(agents, admin)
+    moved = replace(agent, source=replace(GIT, path="other"))
+    built = replace(build, commit=ONE)
+
+    assert polls.reason_against(moved, built, built, ONE) == ""
+    assert polls.reason_against(moved, replace(build, status=BuildStatus.QUEUED), built, ONE) == ""
+    elsewhere = replace(built, source=moved.source, commit="")
+    assert "what runs" in polls.reason_against(agent, elsewhere, built, ONE)
+    assert polls.reason_against(agent, replace(elsewhere, status=BuildStatus.QUEUED, ended_ms=None), built, ONE) == ""
+
+
+@pytest.mark.usefixtures("working")
+async def test_another_folder_of_the_same_commit_is_built(polled, agents, admin, look, eyes, builds):
+    """The look that a changed source brings begins a build, though the repository has nothing new."""
+    builds.commit = eyes.has
+    await polled()
+    await look()
+    _, before = await state(agents, admin)
+    await agents.change(admin, "a", AgentChange(source=replace(GIT, path="other")))
+    await look()
+    _, build = await state(agents, admin)
+    assert (build.id == before.id, build.source.path, build.status) == (False, "other", BuildStatus.QUEUED)
+
+
+@pytest.mark.usefixtures("working")
+async def test_a_build_from_elsewhere_forgets_what_was_looked_at(polled, agents, admin, look, clock, eyes, builds):
+    """What the old branch had once may come to the new one; a build from files ends the looking."""
+    await polled()
+    await look()
+    await builds.end(await agents.build(admin, "a", source=replace(GIT, ref="dev")))
+    clock.advance(61)
+    await look()
+    agent, build = await state(agents, admin)
+    assert (agent.poll_s, agent.looked.commit, build.status) == (60, eyes.has, BuildStatus.QUEUED)
+    await agents.build(admin, "a", source=FilesSource(files={"main.py": ""}))
+    agent, _ = await state(agents, admin)
+    assert (agent.poll_s, agent.poll_due_ms, agent.looked) == (None, None, None)
 
 
 def test_a_proof_is_the_secret_or_made_with_it():

@@ -41,16 +41,23 @@ def changed(after: Agent, before: Agent, poll_s: float | Keep | None) -> Agent:
     Raises:
         InvalidError: `poll_invalid`.
     """
-    wanted = before.poll_s if isinstance(poll_s, Keep) else checked(poll_s, after.source)
-    if isinstance(poll_s, Keep) and (not isinstance(after.source, GitSource) or is_whole_commit(after.source.ref)):
-        wanted = None
-    moved = after.source != before.source
-    looked = None if moved else before.looked
+    there = moved(replace(after, source=before.source), after.source)
+    wanted = there.poll_s if isinstance(poll_s, Keep) else checked(poll_s, after.source)
     if wanted is None:
-        return replace(after, poll_s=None, poll_due_ms=None, looked=looked)
-    if wanted == before.poll_s and not moved:
-        return after
-    return replace(after, poll_s=wanted, poll_due_ms=after.updated_ms, looked=looked)
+        return replace(there, poll_s=None, poll_due_ms=None)
+    if wanted == before.poll_s and after.source == before.source:
+        return there
+    return replace(there, poll_s=wanted, poll_due_ms=after.updated_ms)
+
+
+def moved(agent: Agent, source: Source) -> Agent:
+    """Give *agent* another source: what is known of the one before counts no more; without news no polling goes on."""
+    if source == agent.source:
+        return agent
+    there = replace(agent, source=source, looked=None)
+    if isinstance(source, GitSource) and not is_whole_commit(source.ref):
+        return there
+    return replace(there, poll_s=None, poll_due_ms=None)
 
 
 def next_look_ms(poll_s: float, failures: int, now_ms: int) -> int:
@@ -59,22 +66,24 @@ def next_look_ms(poll_s: float, failures: int, now_ms: int) -> int:
     return now_ms + round(wait_s * 1000)
 
 
-def reason_against(agent: Agent, latest: Build | None, built: str, commit: str) -> str:
-    """Say why no build of *commit* is needed; "" if one is.
+def reason_against(agent: Agent, latest: Build | None, built: Build | None, commit: str) -> str:
+    """Say why no build of *commit* is needed; "" if one is. Builds of another source than the agent's are no reason.
 
     Args:
         agent: whose repository has the commit.
         latest: its latest build.
-        built: the commit of what runs now.
+        built: the build that made what runs now.
         commit: what the repository has.
     """
     if latest is None:
         return "the agent was never built; build it once by hand"
-    if latest.status is BuildStatus.QUEUED:
+    same = latest.source == agent.source
+    if same and latest.status is BuildStatus.QUEUED:
         return "a build waits already, and takes what is newest when it begins"
-    if latest.commit == commit:
+    if same and latest.commit == commit:
         return "the latest build has this commit"
-    if latest.status is not BuildStatus.RUNNING and built == commit:
+    runs = built is not None and built.source == agent.source and built.commit == commit
+    if runs and latest.ended_ms is not None:
         return "what runs has this commit"
     if agent.looked is not None and agent.looked.commit == commit:
         return "a build of this commit was begun before"

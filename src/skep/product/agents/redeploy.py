@@ -10,6 +10,7 @@ from skep.product.access.service import AccessService
 from skep.product.agents import polls
 from skep.product.agents.model import Agent
 from skep.product.agents.ports import AgentStore, Builds
+from skep.product.agents.service import newest_success
 from skep.product.images.model import Build
 from skep.product.images.ports import ImageStore
 
@@ -42,7 +43,8 @@ class Redeploy:
             UnavailableError: `disk_full`.
         """
         latest = None if agent.build_id is None else self._images.build(tx, agent.build_id)
-        if reason := polls.reason_against(agent, latest, self._built(tx, agent), commit):
+        built = newest_success(tx, self._images, agent)
+        if reason := polls.reason_against(agent, latest, built, commit):
             # What it has is remembered only once a build of it was begun.
             kept = "" if agent.looked is None else agent.looked.commit
             self._agents.save(tx, polls.found(agent, kept, self._now_ms()))
@@ -68,11 +70,6 @@ class Redeploy:
         self._access.record(
             tx, None, action, agent.id, project_id=ProjectId(agent.project_id), name=agent.name, **details
         )
-
-    def _built(self, tx: Tx, agent: Agent) -> str:
-        version = None if agent.version_id is None else self._agents.version(tx, agent.version_id)
-        image = None if version is None else self._images.image(tx, version.image_id)
-        return "" if image is None else image.commit
 
     def _now_ms(self) -> int:
         return to_ms(self._clock.now())

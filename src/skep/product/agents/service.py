@@ -255,7 +255,7 @@ class AgentService:
                 upgrade=upgrade,
             )
             now_ms = to_ms(self._clock.now())
-            self._store.save(tx, replace(agent, source=wanted, build_id=build.id, updated_ms=now_ms))
+            self._store.save(tx, replace(polls.moved(agent, wanted), build_id=build.id, updated_ms=now_ms))
             self._access.record(tx, principal, "agent.build", agent.id, name=agent.name, build=build.id)
             if also is not None:
                 also(tx, build)
