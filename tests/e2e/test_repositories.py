@@ -276,6 +276,30 @@ def test_a_push_builds_the_agent_again(place):
     assert signed(place, agent, hook["secret"], news)[0] == 401
 
 
+def test_a_push_is_not_lost_while_the_repository_is_away(place):
+    """Bitbucket does not tell the default branch: the repository is asked, again if need be, and nobody polls it."""
+    token = place.secret("GIT_TOKEN", TOKEN)
+    repository = place.http.repository("asked")
+    repository.commit({"main.py": "print('before')"})
+    source = {"url": place.https.url("private/asked"), "secret": token}
+    assert place.user.build("asked", {"git": source})["status"] == "succeeded"
+    hook = place.user.post("/agents/asked/webhook")
+    second = repository.commit({"main.py": "print('after')"})
+    new = {"type": "branch", "name": "main", "target": {"hash": second}}
+    body = json.dumps({"push": {"changes": [{"new": new}]}}).encode()
+    signature = hmac.new(hook["secret"].encode(), body, hashlib.sha256).hexdigest()
+
+    place.secret("GIT_TOKEN", "revoked-" + "r" * 20)
+    status, answer = post(hook["url"], body, {"X-Event-Key": "repo:push", "X-Hub-Signature": f"sha256={signature}"})
+    assert (status, answer["build"]) == (202, None)
+    until_sync(lambda: (looked(place, "asked") or {}).get("error"), timeout_s=60, what="the look that is refused")
+    place.secret("GIT_TOKEN", TOKEN)
+
+    until_sync(lambda: looked(place, "asked")["commit"] == second, timeout_s=60, what="the look that finds it")
+    newest, _ = place.user.get("/agents/asked/builds")["items"]
+    assert place.user.built(newest["id"])["commit"] == second
+
+
 def looked(place, name: str):
     """Return what is remembered of an agent's repository."""
     return place.user.get(f"/agents/{name}")["looked"]

@@ -179,6 +179,7 @@ AGENT = Agent(
     config=CONFIG,
     version_id=VersionId("ver_1"),
     build_id=BUILD.id,
+    asked_ms=21,
     created_ms=22,
     updated_ms=23,
 )

@@ -199,6 +199,8 @@ async def test_where_the_default_branch_is_not_told_the_repository_is_asked(hook
     assert "asked" in answer.json["reason"]
     counts = await db.read(stores.work.counts)
     assert counts["queued"] == 1
+    agent = await db.read(lambda tx: stores.agents.get(tx, hook.agent))
+    assert agent.asked_ms is not None
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"{", b"payload=%7B%7D", b"[" * 100_000])

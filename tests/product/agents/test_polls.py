@@ -35,12 +35,13 @@ class Eyes:
         self.shut.set()
 
     async def look(self, project_id, source, owner):
-        """Look, as soon as the eyes are open."""
+        """See what is there now, and say it as soon as the eyes are open."""
         self.looks += 1
+        seen, trouble = self.has, self.trouble
         await self.shut.wait()
-        if self.trouble is not None:
-            raise self.trouble
-        return self.has
+        if trouble is not None:
+            raise trouble
+        return seen
 
     async def sweep(self):
         """Nothing is ever left."""
@@ -58,7 +59,7 @@ def watch(db, stores, hub, clock, ids, eyes, builds, access):
     handlers = {}
     work = WorkService(
         db, stores.work, hub, clock, ids, owner="life", node_id="nod", handlers=handlers,
-        limits=WorkLimits(keys={POLLS_KEY: 2}), timing=WorkTiming(poll_s=0.05),
+        limits=WorkLimits(keys={POLLS_KEY: 2}), timing=WorkTiming(lease_s=3600, poll_s=0.05),
     )  # fmt: skip
     redeploy = Redeploy(agents=stores.agents, images=stores.images, builds=builds, access=access, clock=clock)
     made = Watch(
@@ -93,6 +94,53 @@ def look(watch, db, stores):
         return put_on
 
     return go
+
+
+@pytest.fixture
+def worked(db, stores, clock):
+    """Waits until there is no work any more; as long as some waits, time passes."""
+
+    async def wait():
+        async def done():
+            counts = await db.read(stores.work.counts)
+            if counts.get("queued"):
+                clock.advance(30)
+            return not counts.get("queued") and not counts.get("leased")
+
+        await until(done, what="the work")
+
+    return wait
+
+
+@pytest.fixture
+def looking(eyes):
+    """Waits until a look goes on."""
+
+    async def wait():
+        await until(lambda: eyes.looks == 1, what="the look")
+
+    return wait
+
+
+@pytest.fixture
+def pushed_to(agents, admin, builds):
+    """Makes an agent that was built once and is not polled."""
+
+    async def make():
+        await agents.create(admin, NewAgent(name="a", source=GIT))
+        await builds.end(await agents.build(admin, "a"))
+
+    return make
+
+
+@pytest.fixture
+def push(watch, db, stores, admin):
+    """Tells of a push to the agent's repository that only a look can make sense of."""
+
+    async def tell():
+        await db.write(lambda tx: watch.told(tx, stores.agents.by_name(tx, admin.project_id, "a")))
+
+    return tell
 
 
 @pytest.fixture
@@ -201,6 +249,109 @@ async def test_a_look_outlives_its_server(polled, agents, admin, watch, db, stor
     next_one.cancel()
     await asyncio.gather(next_one, return_exceptions=True)
     assert eyes.looks == 2
+
+
+@pytest.mark.usefixtures("working")
+async def test_a_push_while_a_look_goes_on_is_looked_for(pushed_to, agents, admin, worked, looking, eyes, push):
+    """What was seen before the push is not what was pushed: the repository is looked at once more, and then no more."""
+    await pushed_to()
+    eyes.shut.clear()
+    await push()
+    await looking()
+    eyes.has = TWO
+    await push()
+    eyes.shut.set()
+    await worked()
+    assert (eyes.looks, (await state(agents, admin))[0].looked.commit) == (2, ONE)
+    _, build = await state(agents, admin)
+    assert build.status is BuildStatus.QUEUED
+
+
+@pytest.mark.usefixtures("working")
+async def test_a_push_during_a_look_of_the_rhythm_is_looked_for(
+    polled, agents, admin, worked, looking, eyes, watch, push, builds
+):
+    """Also where the look that goes on was nobody's wish."""
+    await polled()
+    builds.commit = ONE
+    await builds.end(await agents.build(admin, "a"))
+    eyes.shut.clear()
+    await watch.put_on()
+    await looking()
+    eyes.has = TWO
+    await push()
+    eyes.shut.set()
+    await worked()
+    agent, build = await state(agents, admin)
+    assert (eyes.looks, agent.looked.commit, build.status) == (2, TWO, BuildStatus.QUEUED)
+    assert agent.asked_ms is None
+
+
+@pytest.mark.usefixtures("working")
+async def test_a_look_for_a_push_that_fails_is_made_again(pushed_to, agents, admin, worked, eyes, push):
+    """The agent says why, the next look finds what was pushed, and nothing of the trouble stays."""
+    await pushed_to()
+    eyes.trouble = UnavailableError("the keeper is away")
+    await push()
+
+    async def failed():
+        return (await state(agents, admin))[0].looked is not None
+
+    await until(failed, what="the failure")
+    assert (await state(agents, admin))[0].looked.failure.code == "look_lost"
+    eyes.trouble = None
+    await worked()
+    agent, build = await state(agents, admin)
+    assert (agent.looked.commit, agent.looked.failure, build.status) == (ONE, None, BuildStatus.QUEUED)
+    assert agent.asked_ms is None
+
+
+@pytest.mark.usefixtures("working")
+async def test_a_look_for_a_push_is_given_up_at_last(pushed_to, agents, admin, worked, eyes, push, access):
+    """Not for ever; the agent still says why, the audit log once; the next push begins anew."""
+    await pushed_to()
+    eyes.trouble = BuildFailedError(Failure(code="repository_unreachable", message="502"))
+    await push()
+    await worked()
+    agent, build = await state(agents, admin)
+    assert eyes.looks == agent.looked.failures >= polls.TRIES
+    assert agent.asked_ms is None
+    assert (agent.looked.failure.code, build.status) == ("repository_unreachable", BuildStatus.SUCCEEDED)
+    entries = (await access.audit_log(admin, PageQuery())).items
+    assert [entry.action for entry in entries].count("agent.poll_failed") == 1
+    eyes.trouble = None
+    await push()
+    await worked()
+    assert (await state(agents, admin))[1].status is BuildStatus.QUEUED
+
+
+@pytest.mark.usefixtures("working")
+async def test_another_source_is_looked_at_after_the_look_that_goes_on(
+    polled, agents, admin, worked, looking, eyes, watch
+):
+    """What the old source had counts no more, and the look that the change brings is not lost with it."""
+    await polled()
+    eyes.shut.clear()
+    await watch.put_on()
+    await looking()
+    await agents.change(admin, "a", AgentChange(source=replace(GIT, ref="dev")))
+    await watch.put_on()
+    eyes.has = TWO
+    eyes.shut.set()
+    await worked()
+    agent, build = await state(agents, admin)
+    assert (eyes.looks, agent.looked.commit, build.source.ref) == (2, TWO, "dev")
+
+
+def test_when_a_look_for_a_push_is_made_again():
+    """Ever later, for some minutes; a push that comes while others fail, or that a dead server kept, has them too."""
+    now_ms, waits = 0, []
+    while (again_ms := polls.again_ms(0, len(waits), now_ms)) is not None:
+        waits.append(again_ms - now_ms)
+        now_ms = again_ms
+    assert waits == [2000, 4000, 8000, 16_000, 32_000, 64_000, 120_000, 120_000, 120_000]
+    assert polls.again_ms(now_ms - 1000, 500, now_ms) == now_ms + 120_000
+    assert polls.again_ms(0, 0, 3_600_000) == 3_602_000
 
 
 @pytest.mark.usefixtures("working")

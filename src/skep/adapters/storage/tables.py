@@ -271,6 +271,7 @@ agents = _table(
     Column("poll_s", Double, nullable=True),
     _ms("poll_due_ms", nullable=True),
     _json("looked", nullable=True),
+    _ms("asked_ms", nullable=True),
     _ms("created_ms"),
     _ms("updated_ms"),
     _ms("removed_ms", nullable=True),

@@ -79,6 +79,8 @@ class Agent:
     #: When that is due next.
     poll_due_ms: int | None = None
     looked: Looked | None = None
+    #: When a push last asked for a look that has not answered it yet; None if none is owed.
+    asked_ms: int | None = None
     created_ms: int
     updated_ms: int
     removed_ms: int | None = None

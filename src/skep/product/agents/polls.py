@@ -11,6 +11,11 @@ SHORTEST_S = 30.0
 _LONGEST_S = 2_592_000.0
 #: Whoever fails is asked again ever more rarely, but at least so often.
 _RAREST_S = 3_600.0
+#: A look that a push asked for is made at least so often, and until so long after the push, before it is given up.
+TRIES = 10
+_PATIENCE_MS = 480_000
+_FIRST_AGAIN_S = 2.0
+_LATEST_AGAIN_S = 120.0
 
 
 def checked(poll_s: float | None, source: Source) -> float | None:
@@ -54,7 +59,7 @@ def moved(agent: Agent, source: Source) -> Agent:
     """Give *agent* another source: what is known of the one before counts no more; without news no polling goes on."""
     if source == agent.source:
         return agent
-    there = replace(agent, source=source, looked=None)
+    there = replace(agent, source=source, looked=None, asked_ms=None)
     if isinstance(source, GitSource) and not is_whole_commit(source.ref):
         return there
     return replace(there, poll_s=None, poll_due_ms=None)
@@ -64,6 +69,32 @@ def next_look_ms(poll_s: float, failures: int, now_ms: int) -> int:
     """Return when to look again: after failures ever later, up to an hour, or to the agent's own rhythm."""
     wait_s = min(poll_s * 2.0 ** min(failures, 16), max(poll_s, _RAREST_S))
     return now_ms + round(wait_s * 1000)
+
+
+def again_ms(asked_ms: int, errors: int, now_ms: int) -> int | None:
+    """Return when to look again for a push of *asked_ms*, after a failure and *errors* before it; None: never."""
+    if errors + 1 >= TRIES and now_ms - asked_ms >= _PATIENCE_MS:
+        return None
+    return now_ms + round(min(_FIRST_AGAIN_S * 2.0 ** min(errors, 16), _LATEST_AGAIN_S) * 1000)
+
+
+def asked(agent: Agent, now_ms: int) -> Agent:
+    """Note that a push asks for a look; no two of those that are owed ask at the same time, whatever the clocks say."""
+    return replace(agent, asked_ms=max(now_ms, (agent.asked_ms or 0) + 1))
+
+
+def answered(agent: Agent, before: Agent) -> Agent:
+    """Note that a look which began when the agent was as *before* is over: later pushes go on asking."""
+    return replace(agent, asked_ms=None) if agent.asked_ms == before.asked_ms else agent
+
+
+def is_owed(agent: Agent, before: Agent) -> bool:
+    """Tell whether a look that began when the agent was as *before* is to be followed by another at once."""
+    if agent.removed_ms is not None or not isinstance(agent.source, GitSource):
+        return False
+    if agent.asked_ms not in (None, before.asked_ms):
+        return True
+    return agent.source != before.source and agent.poll_s is not None
 
 
 def reason_against(agent: Agent, latest: Build | None, built: Build | None, commit: str) -> str:

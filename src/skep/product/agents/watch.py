@@ -79,14 +79,19 @@ class Watch:
                 assert agent.poll_s is not None, "what is due has a rhythm"
                 failures = agent.looked.failures if agent.looked else 0
                 self._agents.save(tx, replace(agent, poll_due_ms=polls.next_look_ms(agent.poll_s, failures, now_ms)))
-                self.ask(tx, agent)
+                self._ask(tx, agent)
             return len(due)
 
         await self._look.sweep()
         return await self._db.write(work)
 
-    def ask(self, tx: Tx, agent: Agent) -> None:
-        """Have the agent's repository looked at soon; one that waits already is enough."""
+    def told(self, tx: Tx, agent: Agent) -> None:
+        """Have the agent's repository looked at because of a push: it is owed until a look that begins now is over."""
+        self._agents.save(tx, polls.asked(agent, self._now_ms()))
+        self._ask(tx, agent)
+
+    def _ask(self, tx: Tx, agent: Agent) -> None:
+        """Have the agent's repository looked at soon; one that waits already is enough, one that goes on is kept."""
         work = NewWork(id=self._queue.new_id(), kind=KIND, ref=agent.id, project_id=agent.project_id, keys=(POLLS_KEY,))
         self._queue.enqueue(tx, work)
 
@@ -96,7 +101,7 @@ class Watch:
         """Look once, and begin a build if there is something new."""
         agent = await self._db.read(lambda tx: self._agents.get(tx, AgentId(item.ref)))
         if agent is None or agent.removed_ms is not None or not isinstance(agent.source, GitSource):
-            await self._db.write(lambda tx: self._finish(tx, lease))
+            await self._db.write(lambda tx: self._finish(tx, lease, agent))
             return
         source = agent.source
         task = self._going[item.ref] = asyncio.create_task(self._look.look(agent.project_id, source, item.id))
@@ -112,22 +117,24 @@ class Watch:
         finally:
             task.cancel()
             self._going.pop(item.ref, None)
-        await self._db.write(lambda tx: self._end(tx, lease, agent, commit, failure))
+        await self._db.write(lambda tx: self._end(tx, item, lease, agent, commit, failure))
 
     async def cancel(self, item: WorkItem) -> None:
         """End the look; nobody asks for that now but a server that stops."""
         if (task := self._going.get(item.ref)) is not None:
             task.cancel()
 
-    def _end(self, tx: Tx, lease: Lease, before: Agent, commit: str, failure: Failure | None) -> None:
+    def _end(self, tx: Tx, item: WorkItem, lease: Lease, before: Agent, commit: str, failure: Failure | None) -> None:
         self._work.check(tx, lease)
         agent = self._agents.get(tx, before.id)
         if agent is not None and agent.removed_ms is None and agent.source == before.source:
-            if failure is None:
-                failure = self._take(tx, agent, commit)
+            failure = failure or self._take(tx, polls.answered(agent, before), commit)
             if failure is not None:
-                self._fail(tx, agent, failure)
-        self._work.finish(tx, lease)
+                failed = self._fail(tx, agent, failure)
+                if self._again(tx, item, lease, failed, failure):
+                    return
+                self._agents.save(tx, polls.answered(failed, before))
+        self._finish(tx, lease, before)
 
     def _take(self, tx: Tx, agent: Agent, commit: str) -> Failure | None:
         """Act on what was found; return why that could not be done."""
@@ -137,7 +144,7 @@ class Watch:
             return Failure(code=error.code, message=error.message, hint=error.hint or "")
         return None
 
-    def _fail(self, tx: Tx, agent: Agent, failure: Failure) -> None:
+    def _fail(self, tx: Tx, agent: Agent, failure: Failure) -> Agent:
         now_ms = self._now_ms()
         after = polls.failed(agent, failure, now_ms)
         known = agent.looked is not None and agent.looked.failure is not None
@@ -149,10 +156,24 @@ class Watch:
             after = replace(after, poll_due_ms=polls.next_look_ms(agent.poll_s, failures, now_ms))
         self._agents.save(tx, after)
         log.info("a repository could not be looked at", extra={"agent": agent.id, "code": failure.code})
+        return after
 
-    def _finish(self, tx: Tx, lease: Lease) -> None:
+    def _again(self, tx: Tx, item: WorkItem, lease: Lease, failed: Agent, failure: Failure) -> bool:
+        """Put the look back if a push asks for it, and has not for too long."""
+        if failed.asked_ms is None:
+            return False
+        again_ms = polls.again_ms(failed.asked_ms, item.errors, self._now_ms())
+        if again_ms is not None:
+            self._work.retry(tx, lease, not_before_ms=again_ms, error=failure.code)
+        return again_ms is not None
+
+    def _finish(self, tx: Tx, lease: Lease, before: Agent | None) -> None:
+        """End the work on the agent as it was *before*; what was asked for meanwhile is enqueued only now."""
         self._work.check(tx, lease)
         self._work.finish(tx, lease)
+        agent = None if before is None else self._agents.get(tx, before.id)
+        if agent is not None and before is not None and polls.is_owed(agent, before):
+            self._ask(tx, agent)
 
     def _now_ms(self) -> int:
         return to_ms(self._clock.now())

@@ -221,7 +221,7 @@ class WebhookService:
         if not _COMMIT.fullmatch(change.commit):
             return Outcome(reason=f"the {change.kind} {change.name[:100]} was removed")
         if concerns(agent.source, change) is None:
-            self._watch.ask(tx, agent)
+            self._watch.told(tx, agent)
             return Outcome(reason="it is not told which branch is the default: the repository is asked")
         return self._redeploy.news(tx, agent, change.commit, "agent.push_build", ref=change.name[:100])
 

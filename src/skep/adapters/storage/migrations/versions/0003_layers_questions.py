@@ -85,6 +85,7 @@ def _add_columns() -> None:
     op.add_column("agents", sa.Column("poll_s", sa.Double(), nullable=True))
     op.add_column("agents", _big("poll_due_ms", nullable=True))
     op.add_column("agents", _text("looked", nullable=True))
+    op.add_column("agents", _big("asked_ms", nullable=True))
     polled = sa.text("poll_due_ms IS NOT NULL AND removed_ms IS NULL")
     op.create_index("ix_agents_polled", "agents", ["poll_due_ms"], sqlite_where=polled, postgresql_where=polled)
     owned = sa.text("owner <> '' AND removed_ms IS NULL")
