@@ -135,7 +135,11 @@ def _work_limits(settings: Settings) -> WorkLimits:
             BUILDS_KEY: settings.max_builds,
             watch.POLLS_KEY: settings.max_builds,
         },
-        key_defaults={"project": settings.max_runs_per_project},
+        key_defaults={
+            "project": settings.max_runs_per_project,
+            BUILDS_KEY: settings.max_builds_per_project,
+            watch.POLLS_KEY: settings.max_builds_per_project,
+        },
     )
 
 

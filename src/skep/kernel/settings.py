@@ -81,8 +81,11 @@ class Settings(BaseSettings):
     max_sandboxes: int = Field(default=64, ge=1, description="Sandboxes that this machine holds at once.")
     max_runs: int = Field(default=16, ge=1, description="Runs that go on at once; one that waits for a person is none.")
     max_runs_per_project: int = Field(default=12, ge=1, description="Runs of one project that go on at once.")
-    max_builds: int = Field(default=2, ge=1, description="Builds that go on at once.")
-    max_queued_per_project: int = Field(default=10_000, ge=1, description="Runs of one project that may wait.")
+    max_builds: int = Field(default=3, ge=1, description="Builds that go on at once.")
+    max_builds_per_project: int = Field(default=2, ge=1, description="Builds of one project that go on at once.")
+    max_queued_per_project: int = Field(
+        default=10_000, ge=1, description="Runs of one project that may wait; and as many builds."
+    )
     min_free_disk_mb: int = Field(default=512, ge=0, description="Below this much free disk new work is refused.")
 
     # ---- builds and sources

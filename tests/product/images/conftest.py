@@ -79,6 +79,7 @@ class Rig:
         self.mirrors: Mirrors
         self.runtimes = Installed((), nodes(platform.machine()))
         self.lives = 0
+        self.limits = WorkLimits()
         #: The machine that its lives are on.
         self.node = "node"
         self.images: ImageService
@@ -110,7 +111,7 @@ class Rig:
         )
         work = WorkService(
             self.db, self.stores.work, self.hub, self.clock, self.ids, owner=owner, node_id=self.node,
-            handlers={"build": self.builder}, limits=WorkLimits(), timing=WorkTiming(poll_s=0.1),
+            handlers={"build": self.builder}, limits=self.limits, timing=WorkTiming(poll_s=0.1),
         )  # fmt: skip
         self.work = work
         self.images = ImageService(
@@ -139,10 +140,10 @@ class Rig:
         upstream = Upstream(policy, SystemResolver(), self.clock, self.options.indexes.logins, tls)
         return Mirrors(self.options.indexes, upstream, self.packages, self.clock)
 
-    async def begin(self, source: Source, command: tuple[str, ...] = ()) -> Build:
+    async def begin(self, source: Source, command: tuple[str, ...] = (), *, project_id: str = "prj_1") -> Build:
         """Begin a build."""
         return await self.db.write(
-            lambda tx: self.images.begin(tx, project_id="prj_1", agent_id="agt_1", source=source, command=command)
+            lambda tx: self.images.begin(tx, project_id=project_id, agent_id="agt_1", source=source, command=command)
         )
 
     async def look(self, build: Build) -> Build:

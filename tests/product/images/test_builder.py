@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from building import COMMIT, LISTING, BuildingDriver
 
-from skep.kernel.errors import InvalidError, NotFoundError
+from skep.kernel.errors import InvalidError, LimitError, NotFoundError
 from skep.kernel.paging import PageQuery
 from skep.kernel.settings import Settings
 from skep.product.access.model import ProjectId
@@ -24,6 +24,7 @@ from skep.product.images.model import (
 from skep.product.images.options import build_options
 from skep.product.sandboxes.model import Phase
 from skep.product.sandboxes.service import SandboxService
+from skep.product.work.model import WorkLimits
 from skep.testing.behaviour import FOREVER, Behaviour
 from skep.testing.wait import until
 
@@ -242,6 +243,34 @@ async def test_a_cancel_asked_for_before_a_crash_holds_after_it(rig, driver) -> 
         assert ended.status is BuildStatus.CANCELLED
         assert ended.attempt == 1
         await rig.nothing_left()
+
+
+async def test_no_project_takes_all_places(rig, driver) -> None:
+    """While one holds as many as it may, with more waiting, another's build begins at once."""
+    rig.limits = WorkLimits(keys={"builds": 3}, key_defaults={"builds": 2})
+    driver.behaviours = {"fetch": Behaviour(run_for_s=FOREVER)}
+    async with rig.life():
+        mine = [await rig.begin(GIT) for _ in range(4)]
+        await until(lambda: len(driver.sandboxes) == 2, what="the first two")
+        theirs = await rig.begin(GIT, project_id="prj_2")
+        await until(lambda: len(driver.sandboxes) == 3, what="the other's")
+        states = [(await rig.look(build)).status for build in mine]
+        assert states.count(BuildStatus.RUNNING) == 2
+        assert states.count(BuildStatus.QUEUED) == 2
+        rig.principal = replace(rig.principal, project_id="prj_2")
+        assert (await rig.look(theirs)).status is BuildStatus.RUNNING
+
+
+async def test_only_so_many_builds_of_a_project_wait(rig) -> None:
+    """One more is refused in words; those of other projects are not."""
+    async with rig.life(max_unfinished=2):
+        pass
+    for _ in range(2):
+        await rig.begin(GIT)
+    with pytest.raises(LimitError, match="2 builds of this project") as caught:
+        await rig.begin(GIT)
+    assert caught.value.code == "queue_full"
+    await rig.begin(GIT, project_id="prj_2")
 
 
 async def test_failures_are_told_in_the_users_terms(rig, driver) -> None:

@@ -44,6 +44,7 @@ RESTING = "resting AND state IN ('queued', 'leased')"
 DONE = "state = 'done'"
 DEAD = "state = 'dead'"
 ENDED = "ended_ms IS NOT NULL"
+UNENDED = "ended_ms IS NULL"
 OPEN = "answered_ms IS NULL"
 POLLED = "poll_due_ms IS NOT NULL AND removed_ms IS NULL"
 OWNED = "owner <> '' AND removed_ms IS NULL"
@@ -205,6 +206,7 @@ builds = _table(
     Index("ix_builds_agent", "agent_id", "id"),
     Index("ix_builds_log", "log_id"),
     _partial("ix_builds_ended", "ended_ms", where=ENDED),
+    _partial("ix_builds_unended", "project_id", where=UNENDED),
 )
 
 images = _table(

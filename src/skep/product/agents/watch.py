@@ -22,7 +22,7 @@ from skep.product.work.ports import WorkStore
 log = logging.getLogger(__name__)
 
 KIND = "poll"
-#: The concurrency key that all looks share.
+#: The concurrency key that all looks share; those of a project have one of their own beside it.
 POLLS_KEY = "polls"
 _AT_ONCE = 50
 
@@ -92,7 +92,8 @@ class Watch:
 
     def _ask(self, tx: Tx, agent: Agent) -> None:
         """Have the agent's repository looked at soon; one that waits already is enough, one that goes on is kept."""
-        work = NewWork(id=self._queue.new_id(), kind=KIND, ref=agent.id, project_id=agent.project_id, keys=(POLLS_KEY,))
+        keys = (POLLS_KEY, f"{POLLS_KEY}:{agent.project_id}")
+        work = NewWork(id=self._queue.new_id(), kind=KIND, ref=agent.id, project_id=agent.project_id, keys=keys)
         self._queue.enqueue(tx, work)
 
     # ---- work.ports.Handler

@@ -41,6 +41,8 @@ class BuildOptions:
     #: host:port at any address.
     allow_private: tuple[Rule, ...]
     uv_version: str
+    #: Builds of one project that are not over.
+    max_unfinished: int
     #: Attempts that may be lost to crashes before the build is given up.
     max_attempts: int = 10
 
@@ -82,6 +84,7 @@ def build_options(settings: Settings, *, uv_version: str) -> BuildOptions:
         python_hosts=_python_hosts(settings),
         allow_private=tuple(map(parse_rule, settings.egress_allow_private)),
         uv_version=uv_version,
+        max_unfinished=settings.max_queued_per_project,
     )
 
 

@@ -139,6 +139,10 @@ class ImageStore(LayerStore, Protocol):
         """Replace the build's row."""
         ...
 
+    def count_unfinished_builds(self, tx: Tx, project_id: str) -> int:
+        """Return how many builds of the project are not over."""
+        ...
+
     def build(self, tx: Tx, build_id: BuildId) -> Build | None:
         """Return the build of this id."""
         ...

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from skep.kernel.clock import Clock, to_ms
 from skep.kernel.database import Also, Database, Tx
-from skep.kernel.errors import NotFoundError
+from skep.kernel.errors import LimitError, NotFoundError
 from skep.kernel.events import Hub
 from skep.kernel.ids import IdSource
 from skep.kernel.paging import Page, PageQuery
@@ -149,12 +149,20 @@ class ImageService:
             InvalidError: the source can never be built.
             NotFoundError: the upload is not there.
             UnavailableError: `disk_full`; nothing was accepted.
+            LimitError: `queue_full`.
         """
         self.check(source)
         self._space.require("no new builds are taken")
         if isinstance(source, UploadSource):
             self._require_upload(tx, project_id, source)
         self._keyring.require(tx, project_id, source)
+        if self._store.count_unfinished_builds(tx, project_id) >= self._options.max_unfinished:
+            raise LimitError(
+                f"{self._options.max_unfinished} builds of this project are not finished yet.",
+                code="queue_full",
+                hint="Wait until some have ended, or cancel some.",
+                retry_after_s=5,
+            )
         now_ms = to_ms(self._clock.now())
         build = Build(
             id=BuildId(self._ids.new("bld", now_ms)),
@@ -169,7 +177,8 @@ class ImageService:
             created_ms=now_ms,
         )
         self._store.insert_build(tx, build)
-        work = NewWork(id=self._queue.new_id(), kind=KIND, ref=build.id, project_id=project_id, keys=(BUILDS_KEY,))
+        keys = (BUILDS_KEY, f"{BUILDS_KEY}:{project_id}")
+        work = NewWork(id=self._queue.new_id(), kind=KIND, ref=build.id, project_id=project_id, keys=keys)
         self._queue.enqueue(tx, work)
         return build
 

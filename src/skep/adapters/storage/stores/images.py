@@ -4,12 +4,12 @@ import json
 from collections.abc import Collection
 from typing import Any
 
-from sqlalchemy import BindParameter, ColumnElement, Select, bindparam, delete, exists, or_, select, text
+from sqlalchemy import BindParameter, ColumnElement, Select, bindparam, delete, exists, func, or_, select, text
 
 from skep.adapters.storage.mapper import Mapper, on
 from skep.adapters.storage.stores.catalogue import needed
 from skep.adapters.storage.stores.layers import SqlLayerStore
-from skep.adapters.storage.tables import ENDED, agents, builds, images, uploads
+from skep.adapters.storage.tables import ENDED, UNENDED, agents, builds, images, uploads
 from skep.kernel.database import Tx
 from skep.kernel.paging import Page, PageQuery
 from skep.product.blobs.model import BlobId, LogId, Released
@@ -29,6 +29,8 @@ class SqlImageStore(SqlLayerStore):
         these: BindParameter[Any] = bindparam("ids", expanding=True)
         unused = select(images.c.id).where(images.c.created_ms < bindparam("before_ms"), ~needed())
         self._prune_images = delete(images).where(images.c.id.in_(unused.limit(bindparam("limit"))))
+        mine = (builds.c.project_id == bindparam("project_id"), text(UNENDED))
+        self._unfinished = select(func.count()).select_from(builds).where(*mine)
         self._old_builds = _old_builds()
         self._drop_builds = delete(builds).where(builds.c.id.in_(these))
         self._old_uploads = (
@@ -53,6 +55,10 @@ class SqlImageStore(SqlLayerStore):
     def save_build(self, tx: Tx, build: Build) -> None:
         """Replace the build's row."""
         self._builds.save(tx, build)
+
+    def count_unfinished_builds(self, tx: Tx, project_id: str) -> int:
+        """Return how many builds of the project are not over."""
+        return on(tx).execute(self._unfinished, {"project_id": project_id}).scalar_one()
 
     def build(self, tx: Tx, build_id: BuildId) -> Build | None:
         """Return the build of this id."""

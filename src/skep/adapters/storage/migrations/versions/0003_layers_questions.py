@@ -81,6 +81,8 @@ def _add_columns() -> None:
     op.add_column("builds", _text("explanation", nullable=True))
     for name in ("explain", "upgrade"):
         op.add_column("builds", sa.Column(name, sa.Boolean(), nullable=False, server_default=sa.false()))
+    unended = sa.text("ended_ms IS NULL")
+    op.create_index("ix_builds_unended", "builds", ["project_id"], sqlite_where=unended, postgresql_where=unended)
     op.add_column("agents", _text("owner", default=""))
     op.add_column("agents", sa.Column("poll_s", sa.Double(), nullable=True))
     op.add_column("agents", _big("poll_due_ms", nullable=True))
