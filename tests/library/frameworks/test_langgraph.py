@@ -66,6 +66,15 @@ def test_dependencies():
     assert made.evidence[1:4] == ("lib/requirements.txt", "more/pyproject.toml", "`dependencies` of langgraph.json")
 
 
+def test_many_files_beside_many_dependencies():
+    """Each dependency costs a few looks at the names of files, not one at each of them; there may be a hundred."""
+    others = {f"z{n}/{'x' * 20}.py": "" for n in range(20_000)}
+    wanted = [f"./d{n}" for n in range(100)]
+    made = graph(others | {"d7/src/m.py": "", "d8/__init__.py": ""}, dependencies=wanted)
+    assert made.command[3:14] == (*wanted[:8], "./d7/src", "./d8", ".")
+    assert "`dependencies` has more than 100 entries" in refused(dependencies=[*wanted, "."])
+
+
 def test_python_for_what_is_installed():
     """Names alone make an environment; with nothing at all there is the system's Python only."""
     nothing = {"pyproject.toml": ""}

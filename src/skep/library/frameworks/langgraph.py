@@ -5,7 +5,8 @@ what comes out.
 """
 
 import re
-from collections.abc import Mapping
+from bisect import bisect_left
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -25,6 +26,7 @@ _HINT = 'See https://langchain-ai.github.io/langgraph/cloud/reference/cli/: {"de
 _MODULE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*")
 _ATTRIBUTE = re.compile(r"[A-Za-z_][A-Za-z0-9_.]{0,199}")
 _VERSION = re.compile(r"3\.[0-9]{1,3}")
+_MOST_DEPENDENCIES = 100
 _NODE_FILES = (".ts", ".tsx", ".mts", ".cts", ".js", ".jsx", ".mjs", ".cjs")
 
 
@@ -121,6 +123,9 @@ def _needs(listing: SourceListing, whole: Table) -> _Needs:
     said: object = whole.get("dependencies", [])
     if not isinstance(said, list) or len(documents.texts(cast("object", said))) != len(cast("list[object]", said)):
         raise _wrong('`dependencies` is no list of texts; expected ["."], or names of packages and folders')
+    if len(cast("list[object]", said)) > _MOST_DEPENDENCIES:
+        raise _wrong(f"`dependencies` has more than {_MOST_DEPENDENCIES} entries")
+    paths = sorted(listing.files)
     folders: dict[str, None] = {}
     requirements: dict[str, None] = {}
     evidence: list[str] = []
@@ -129,7 +134,7 @@ def _needs(listing: SourceListing, whole: Table) -> _Needs:
             requirements[dependency] = None
             continue
         folder = _inside(dependency, "a dependency")
-        folders |= dict.fromkeys(_module_folders(listing, folder))
+        folders |= dict.fromkeys(_module_folders(paths, folder))
         if folder:
             found, file = _of_folder(listing, folder)
             requirements |= dict.fromkeys(found)
@@ -139,16 +144,25 @@ def _needs(listing: SourceListing, whole: Table) -> _Needs:
     return _Needs(folders=tuple(folders), requirements=tuple(requirements), evidence=tuple(evidence))
 
 
-def _module_folders(listing: SourceListing, folder: str) -> list[str]:
-    """Return where modules of a folder are found: in it, in its `src`, and beside it if it is a package itself."""
+def _module_folders(paths: Sequence[str], folder: str) -> list[str]:
+    """Return where modules of a folder are found: in it, in its `src`, and beside it if it is a package itself.
+
+    *paths* are sorted, so that each question costs a few looks at them and not one at each.
+    """
     prefix = f"{folder}/" if folder else ""
     found = [f"./{folder}" if folder else "."]
-    if any(path.startswith(f"{prefix}src/") for path in listing.files):
+    if _first(paths, f"{prefix}src/").startswith(f"{prefix}src/"):
         found.append(f"./{prefix}src")
-    if folder and f"{prefix}__init__.py" in listing.files:
+    if folder and _first(paths, f"{prefix}__init__.py") == f"{prefix}__init__.py":
         parent = folder.rpartition("/")[0]
         found.append(f"./{parent}" if parent else ".")
     return found
+
+
+def _first(paths: Sequence[str], least: str) -> str:
+    """Return the first of the sorted *paths* that is not before *least*; "" if there is none."""
+    at = bisect_left(paths, least)
+    return paths[at] if at < len(paths) else ""
 
 
 def _of_folder(listing: SourceListing, folder: str) -> tuple[list[str], str]:
