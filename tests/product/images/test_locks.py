@@ -197,6 +197,16 @@ def test_a_lock_of_another_project_is_told():
     assert step(workspace, Install.UV_LOCK).steps[0][1] == "export"
 
 
+LOCKED_A = '[[package]]\nname="my-agent"\nsource={{virtual="."}}\n[package.metadata]\nrequires-dist=[{}]\n'
+
+
+def test_a_name_is_compared_once():
+    """However long it is, and however many packages say that they are this one."""
+    name = "a" * 200_000
+    lock = '[[package]]\nname="x"\nsource={virtual="."}\n' * 40_000 + f'[[package]]\nname="{name}"\n'
+    assert step(source(pyproject__toml=f'[project]\nname="{name}"\n', uv__lock=lock), Install.UV_LOCK).steps
+
+
 @pytest.mark.parametrize(
     "listing",
     [
@@ -207,6 +217,11 @@ def test_a_lock_of_another_project_is_told():
         locked_project("humanize", lock=LOCK.split("[package.metadata]", maxsplit=1)[0]),
         locked_project("humanize", lock="no toml ["),
         locked_project("humanize @@ nonsense"),
+        locked_project("humanize >" + "1" * 5000),
+        locked_project("humanize; " + "(" * 900 + "os_name=='x'" + ")" * 900),
+        locked_project(*(f"a>{n}" for n in range(20_000))),
+        locked_project("a", lock=LOCKED_A.format(",".join(f"{{name='a',specifier='>{n}'}}" for n in range(40_000)))),
+        locked_project("a", lock=LOCKED_A.format(f"{{name='a',specifier='>{'1' * 5000}'}}")),
     ],
 )
 def test_a_lock_that_may_be_right_is_left_to_uv(listing: SourceListing):
