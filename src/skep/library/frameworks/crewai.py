@@ -56,6 +56,7 @@ class CrewAI:
         whole = [folder for folder, files in folders.items() if len(files) == 2]
         if not (whole or tool or (folders and depends)):
             return None
+        pyproject.check(listing, project)
         read = _read(listing, folders)
         keys = tuple(dict.fromkeys(key for file in read.values() for key in file.keys))
         command, script = _command(listing, project, tool)
@@ -70,9 +71,10 @@ class CrewAI:
             command=command,
             requires_python=project.requires_python,
             install=project.install,
+            requirement_files=project.requirement_files,
             inputs_schema=_schema(keys) if keys else None,
             env=ENV,
-            notices=tuple(islice(_notices(folders, read, project, depends=depends), _MOST_NOTICES)),
+            notices=tuple(islice(_notices(folders, read, project, depends=depends), _MOST_NOTICES)) + project.notices,
         )
 
 

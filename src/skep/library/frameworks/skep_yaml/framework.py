@@ -164,12 +164,15 @@ def _by_command(listing: SourceListing, said: Said, command: tuple[str, ...]) ->
             requires_node=requires_node,
         )
     project = pyproject.read(listing)
+    pyproject.check(listing, project)
     return Recognised(
         framework=said.framework or "command",
         evidence=project.decided_by,
         command=(),
         requires_python=project.requires_python,
         install=project.install,
+        requirement_files=project.requirement_files,
+        notices=project.notices,
     )
 
 

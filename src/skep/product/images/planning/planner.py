@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from skep.product.images.model import Install, Language, Recognised, SourceListing
-from skep.product.images.planning import layer_plans, manifests, nodes, pinned, pythons, steps
+from skep.product.images.planning import further_files, layer_plans, manifests, nodes, pinned, pythons, steps
 from skep.product.images.planning.base import Base
 from skep.product.images.planning.locks import Lock
 from skep.product.images.planning.places import ENVIRONMENT, NODE_BIN
@@ -44,8 +44,9 @@ def _plan_python(
     listing: SourceListing, recognised: Recognised, lock: Lock | None, base: Base, project_id: str
 ) -> steps.BuildPlan:
     interpreter = pythons.choose(listing, recognised, base)
-    if lock is not None and recognised.install is Install.REQUIREMENTS:
-        pinned.check(listing.texts.get("requirements.txt", ""), lock)
+    if lock is not None:
+        for text in further_files.lists(listing, recognised):
+            pinned.check(text, lock)
     below: list[steps.LayerPlan] = []
     if interpreter.runtime is not None:
         below.append(layer_plans.python(interpreter.runtime, base))

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from skep.kernel.errors import InvalidError
-from skep.product.images.model import Install, Language, Recognised, SourceListing
+from skep.product.images.model import Language, Recognised, SourceListing
 from skep.product.images.ports import Chooses, Framework, Overrides, TakesCommands
 
 _SHOWN_FILES = 20
@@ -38,8 +38,7 @@ def recognise(listing: SourceListing, frameworks: Sequence[Framework], command: 
 
 def startable(command: tuple[str, ...], found: Recognised) -> tuple[str, ...]:
     """Return *command* with a Python that is there: without an environment the machine's has its long name only."""
-    installed = found.install is not Install.NOTHING or found.requirements
-    if command[:1] == ("python",) and not (installed and found.language is Language.PYTHON):
+    if command[:1] == ("python",) and not (found.installs and found.language is Language.PYTHON):
         return ("python3", *command[1:])
     return command
 
