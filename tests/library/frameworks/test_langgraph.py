@@ -56,14 +56,17 @@ def test_dependencies():
     files = {
         "src/x.py": "",
         "lib/__init__.py": "",
-        "lib/requirements.txt": "bees>=1  # yes\n-r other.txt\n\n",
+        "lib/requirements.txt": "bees>=1 \\\n  --hash=sha256:0\n-r other.txt\n\n",
+        "tools/requirements.txt": "brush",
+        "tools/pyproject.toml": "[tool.black]\nline-length = 100\n",
         "more/pyproject.toml": '[project]\nname = "more"\ndependencies = ["wax"]\n',
         "more/src/more/a.py": "",
     }
-    made = graph(files, dependencies=[".", "./lib", "more-bees", "./more/"])
-    assert made.requirements == ("bees>=1", "more-bees", "wax")
-    assert made.command[3:] == (".", "./src", "./lib", "./more", "./more/src")
-    assert made.evidence[1:4] == ("lib/requirements.txt", "more/pyproject.toml", "`dependencies` of langgraph.json")
+    made = graph(files, dependencies=[".", "./lib", "more-bees", "./more/", "./tools"])
+    assert made.requirements == ("more-bees",)
+    assert made.requirement_files == ("lib/requirements.txt", "more/pyproject.toml", "tools/requirements.txt")
+    assert made.command[3:] == (".", "./src", "./lib", "./more", "./more/src", "./tools")
+    assert made.evidence[1:5] == (*made.requirement_files, "`dependencies` of langgraph.json")
 
 
 def test_many_files_beside_many_dependencies():
