@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 from listings import found
 
 from skep.kernel.errors import InvalidError
+from skep.library.frameworks import crew_files
+from skep.library.frameworks.crew_files import CrewFile
 from skep.product.images.model import Install
 
 # As `crewai create crew` writes them.
@@ -157,6 +159,32 @@ def test_aliases_are_what_crews_use():
     )
     bomb = "a: &a0 {k: x}\n" + "".join(f"b{n}: &a{n} {{x: *a{n - 1}, y: *a{n - 1}}}\n" for n in range(1, 40))
     assert found(CREW | {"src/research/config/agents.yaml": bomb}).framework == "crewai"
+
+
+def test_of_many_forgotten_agents_a_few_are_told():
+    """What nobody will read is not looked for: comparing each task with each agent took minutes."""
+    agents = "".join(f"{'a' * 40}{n}: {{role: r, goal: g, backstory: b}}\n" for n in range(480))
+    tasks = "".join(f"t{n}: {{agent: {'a' * 60}b, description: d, expected_output: e}}\n" for n in range(500))
+    files = {"src/research/config/agents.yaml": agents, "src/research/config/tasks.yaml": tasks}
+    with pytest.raises(InvalidError, match="more than 65536 characters together"):
+        found({name.replace("research", f"r{n}"): text for n in range(12) for name, text in files.items()})
+    notices = found(CREW | files).notices
+    assert len(notices) == 10
+    assert all("is not there; did you mean `aaaa" in notice for notice in notices)
+
+
+def test_names_are_compared_one_after_another_and_as_they_are_needed():
+    """The words come lazily; a name that is far down is not offered, however near it is."""
+    names = (*(f"n{n}" for n in range(300)), "y" * 50_000, "researcher")
+    agents = CrewFile(names=names, agents={})
+    tasks = CrewFile(agents={"one": ("researcher", 1), "two": ("reseacher", 2), "three": ("n1x", 3)})
+    words = crew_files.strangers(agents, tasks, "tasks.yaml")
+    assert (
+        next(words)
+        == "tasks.yaml, line 2: the task `two` names the agent `reseacher`, which is not there in agents.yaml"
+    )
+    assert next(words).endswith("`n1x`, which is not there; did you mean `n1`?")
+    assert next(words, None) is None
 
 
 @pytest.mark.parametrize(

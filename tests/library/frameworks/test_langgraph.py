@@ -56,14 +56,26 @@ def test_dependencies():
     files = {
         "src/x.py": "",
         "lib/__init__.py": "",
-        "lib/requirements.txt": "bees>=1  # yes\n-r other.txt\n\n",
+        "lib/requirements.txt": "bees>=1 \\\n  --hash=sha256:0\n-r other.txt\n\n",
+        "tools/requirements.txt": "brush",
+        "tools/pyproject.toml": "[tool.black]\nline-length = 100\n",
         "more/pyproject.toml": '[project]\nname = "more"\ndependencies = ["wax"]\n',
         "more/src/more/a.py": "",
     }
-    made = graph(files, dependencies=[".", "./lib", "more-bees", "./more/"])
-    assert made.requirements == ("bees>=1", "more-bees", "wax")
-    assert made.command[3:] == (".", "./src", "./lib", "./more", "./more/src")
-    assert made.evidence[1:4] == ("lib/requirements.txt", "more/pyproject.toml", "`dependencies` of langgraph.json")
+    made = graph(files, dependencies=[".", "./lib", "more-bees", "./more/", "./tools"])
+    assert made.requirements == ("more-bees",)
+    assert made.requirement_files == ("lib/requirements.txt", "more/pyproject.toml", "tools/requirements.txt")
+    assert made.command[3:] == (".", "./src", "./lib", "./more", "./more/src", "./tools")
+    assert made.evidence[1:5] == (*made.requirement_files, "`dependencies` of langgraph.json")
+
+
+def test_many_files_beside_many_dependencies():
+    """Each dependency costs a few looks at the names of files, not one at each of them; there may be a hundred."""
+    others = {f"z{n}/{'x' * 20}.py": "" for n in range(20_000)}
+    wanted = [f"./d{n}" for n in range(100)]
+    made = graph(others | {"d7/src/m.py": "", "d8/__init__.py": ""}, dependencies=wanted)
+    assert made.command[3:14] == (*wanted[:8], "./d7/src", "./d8", ".")
+    assert "`dependencies` has more than 100 entries" in refused(dependencies=[*wanted, "."])
 
 
 def test_python_for_what_is_installed():

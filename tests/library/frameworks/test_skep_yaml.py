@@ -239,6 +239,7 @@ def test_an_input_may_be_called_type() -> None:
         ("command: x\nenv: {A: \x07}", "line 2, column 10: a character that YAML does not take"),
         ("inputs: " + "[" * 60, "nested more than 30 deep"),
         ("#" * 70_000, "larger than 65536 characters"),
+        ("secrets: [" + "A," * 5000 + "]", "line 1, column 10005: more than 5000 values"),
         ("resources: {pids: " + "9" * 5000 + "}", "line 1, column 19: this is no int that can be read"),
     ],
 )

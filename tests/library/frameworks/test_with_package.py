@@ -39,7 +39,7 @@ def test_where_the_dependency_stands():
     for text in (
         '[dependency-groups]\nall = ["openai-agents"]\n',
         '[project.optional-dependencies]\nall = ["openai-agents"]\n',
-        '[tool.poetry.dependencies]\nopenai-agents = "^0.2"\n',
+        '[build-system]\n[tool.poetry.dependencies]\nopenai-agents = "^0.2"\n',
     ):
         assert found({"pyproject.toml": text, "main.py": ""}).framework == "openai-agents"
     lock = '[[package]]\nname = "x"\nsource = {{ virtual = "." }}\ndependencies = [{{ name = "{}" }}]\n'

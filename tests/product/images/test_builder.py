@@ -9,6 +9,7 @@ from building import COMMIT, LISTING, BuildingDriver
 
 from skep.kernel.errors import InvalidError, LimitError, NotFoundError
 from skep.kernel.paging import PageQuery
+from skep.kernel.secret import Secret
 from skep.kernel.settings import Settings
 from skep.product.access.model import ProjectId
 from skep.product.images.fetch.listing import ANSWER
@@ -100,6 +101,23 @@ async def test_a_crash_at_any_step_is_another_attempt(rig, driver) -> None:
             assert all(driver.sealed[layer] is files for layer, files in sealed.items())
             await rig.nothing_left()
         await rig.db.write(lambda tx: rig.stores.images.prune_locks(tx, before_ms=1 << 60, limit=9))
+
+
+async def test_a_host_that_the_operator_takes_back(make_rig_on, db, driver) -> None:
+    """The build that waits for its next attempt fails at once, and in words: nothing of it was interrupted."""
+    rig = make_rig_on(db, driver, git_http_hosts=("git.example:80",))
+    await rig.secrets.put(rig.principal, "TOKEN", Secret("hunter2hunter2"))
+    driver.behaviours = {"fetch": Behaviour(run_for_s=FOREVER)}
+    async with rig.life():
+        build = await rig.begin(GitSource(url="http://git.example/a.git", secret="TOKEN"))
+        await until(lambda: driver.running("fetch"), what="the fetch")
+    without = make_rig_on(db, driver)
+    without.lives = rig.lives
+    async with without.life():
+        ended = await without.ended(build)
+        assert (ended.status, ended.attempt, ended.failure.code) == (BuildStatus.FAILED, 2, "git_transport_refused")
+        assert "SKEP_GIT_HTTP_HOSTS" in ended.failure.hint
+        await without.nothing_left()
 
 
 async def test_a_crash_before_the_sandbox_was_recorded(rig, driver) -> None:

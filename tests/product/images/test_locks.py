@@ -101,6 +101,47 @@ def test_what_a_framework_adds_is_resolved_around_a_lock():
     assert found.files == {added: "langgraph-cli>=1\n"}
 
 
+def test_further_files_are_read_where_they_lie():
+    """What their lines mean is known to uv alone: what they lead to, their hashes, lines that go on in the next."""
+    texts = {"lib/requirements.txt": "a", "-r/pyproject.toml": '[project]\nname="b"\ndependencies=["c"]\n'}
+    files = tuple(texts)
+    listing = source(pyproject__toml='[project]\nname="x"\n', uv__lock="", requirements__txt="a", **texts)
+    same, other = replace(listing, digest="b" * 64), replace(listing, hashes=listing.hashes | {files[0]: "changed"})
+    sources = ("./lib/requirements.txt", "./-r/pyproject.toml")
+    for install, first in (
+        (Install.NOTHING, ()),
+        (Install.REQUIREMENTS, ("requirements.txt",)),
+        (Install.PYPROJECT, ("pyproject.toml",)),
+        (Install.UV_LOCK, ("/tmp/skep-locked.txt",)),
+    ):
+        found = step(listing, install, requirement_files=files)
+        assert found.steps[-1] == (UV, "pip", "compile", *first, *sources, *HASHED)
+        assert found.key == step(same, install, requirement_files=files).key
+        assert found.key != step(other, install, requirement_files=files).key
+    for text in ("-r more.txt", "./local"):
+        leads = replace(listing, texts=listing.texts | {files[0]: text})
+        one, two = (step(it, Install.NOTHING, requirement_files=files) for it in (leads, replace(leads, digest="c")))
+        assert one.key != two.key
+    unseen = ("deep/in/requirements.txt",)
+    assert step(listing, Install.NOTHING, requirement_files=unseen).key != (
+        step(same, Install.NOTHING, requirement_files=unseen).key
+    )
+
+
+def test_a_source_that_only_its_backend_knows():
+    """It is given to uv as a package; any file of it may say what it needs. It is installed by its own layer."""
+    listing = source(setup__py="setup()")
+    found = step(listing, Install.PACKAGE)
+    assert found.steps == ((UV, "pip", "compile", "/tmp/skep-requirements.txt", *HASHED),)
+    assert found.files == {"/tmp/skep-requirements.txt": "-e .\n"}
+    assert found.key != step(replace(listing, digest="b" * 64), Install.PACKAGE).key
+    poetry = "[tool.poetry.dependencies]\na = {}\n[build-system]\n"
+    for requirement, same in (('"^1"', True), ('{path = "libs/a"}', False)):
+        one = source(pyproject__toml=poetry.format(requirement))
+        keys = {step(it, Install.PYPROJECT).key for it in (one, replace(one, digest="b" * 64))}
+        assert (len(keys) == 1) is same
+
+
 def test_a_project_without_a_lock_for_a_copy_of_python():
     """The copy is no part of the sandbox: its version is given in words."""
     found = step(
@@ -197,6 +238,16 @@ def test_a_lock_of_another_project_is_told():
     assert step(workspace, Install.UV_LOCK).steps[0][1] == "export"
 
 
+LOCKED_A = '[[package]]\nname="my-agent"\nsource={{virtual="."}}\n[package.metadata]\nrequires-dist=[{}]\n'
+
+
+def test_a_name_is_compared_once():
+    """However long it is, and however many packages say that they are this one."""
+    name = "a" * 200_000
+    lock = '[[package]]\nname="x"\nsource={virtual="."}\n' * 40_000 + f'[[package]]\nname="{name}"\n'
+    assert step(source(pyproject__toml=f'[project]\nname="{name}"\n', uv__lock=lock), Install.UV_LOCK).steps
+
+
 @pytest.mark.parametrize(
     "listing",
     [
@@ -207,6 +258,11 @@ def test_a_lock_of_another_project_is_told():
         locked_project("humanize", lock=LOCK.split("[package.metadata]", maxsplit=1)[0]),
         locked_project("humanize", lock="no toml ["),
         locked_project("humanize @@ nonsense"),
+        locked_project("humanize >" + "1" * 5000),
+        locked_project("humanize; " + "(" * 900 + "os_name=='x'" + ")" * 900),
+        locked_project(*(f"a>{n}" for n in range(20_000))),
+        locked_project("a", lock=LOCKED_A.format(",".join(f"{{name='a',specifier='>{n}'}}" for n in range(40_000)))),
+        locked_project("a", lock=LOCKED_A.format(f"{{name='a',specifier='>{'1' * 5000}'}}")),
     ],
 )
 def test_a_lock_that_may_be_right_is_left_to_uv(listing: SourceListing):

@@ -323,3 +323,22 @@ async def test_a_build_survives_the_servers_death(make_rig, driver, git) -> None
         assert ended.attempt == 2
         assert ended.sandbox_id != before.sandbox_id
         await rig.nothing_left()
+
+
+async def test_what_only_a_build_backend_knows(rig):
+    """A package of setuptools is installed with what it needs; of Poetry's program without a package only that is."""
+    setup = 'from setuptools import setup\nsetup(name="hive", packages=["hive"], install_requires=["humanize"])\n'
+    program = "import humanize; print(humanize.intcomma(12345))\n"
+    poetry = (
+        '[tool.poetry]\nname = "bee"\nversion = "1"\ndescription = ""\nauthors = []\n'
+        '[tool.poetry.dependencies]\npython = "^3.9"\nhumanize = "^4.0"\n'
+        '[build-system]\nrequires = ["poetry-core"]\nbuild-backend = "poetry.core.masonry.api"\n'
+    )
+    for files in (
+        {"setup.py": setup, "hive/__init__.py": "", "main.py": f"import hive; {program}"},
+        {"pyproject.toml": poetry, "main.py": program},
+    ):
+        build = await rig.built(FilesSource(files=files))
+        assert build.status is BuildStatus.SUCCEEDED, await rig.log_of(build)
+        image = await rig.image_of(build)
+        assert await run_image(rig, image, (*image.recognised.command[:1], "/app/main.py")) == (0, "12,345\n")

@@ -1,5 +1,7 @@
 """Which of several frameworks a source is of, and how that is chosen."""
 
+from dataclasses import replace
+
 import pytest
 from listings import found
 
@@ -55,3 +57,40 @@ def test_a_command_of_the_owner_alone():
     assert (made.language, made.install) == (Language.NODE, Install.NPM_LOCK)
     assert found({"x.js": ""}, ("node", "x.js")).install is Install.NOTHING
     assert found({"x": "", "requirements.txt": "a"}, ("sh", "x")).install is Install.REQUIREMENTS
+
+
+def test_what_the_source_needs_is_the_same_whoever_gives_the_command():
+    """Its owner, or its skep.yaml: locks, versions and files decide as they do for what is recognised."""
+    project = '[project]\nname = "x"\nrequires-python = ">=3.12"\ndependencies = ["humanize"]\n'
+    package = '{"engines": {"node": ">=22"}, "dependencies": {"a": "1"}}'
+    for files, command in (
+        ({"pyproject.toml": project, "uv.lock": "", "src/agent.py": ""}, ("python", "src/agent.py")),
+        ({"pyproject.toml": project, "src/agent.py": ""}, ("python", "src/agent.py")),
+        ({"package.json": package, "npm-shrinkwrap.json": "{}", "x.js": ""}, ("node", "x.js")),
+        ({"package.json": package, "x.js": ""}, ("node", "x.js")),
+        ({"agent.txt": ""}, ("python", "agent.txt")),
+    ):
+        owners = found(files, command)
+        own = found(files | {"skep.yaml": f"command: {' '.join(command)}"})
+        assert replace(owners, evidence=()) == replace(own, evidence=())
+        assert owners.evidence == (*own.evidence[:-1], "command")
+    locked = found({"pyproject.toml": project, "uv.lock": ""}, ("python", "a.py"))
+    assert (locked.install, locked.requires_python, locked.command[0]) == (Install.UV_LOCK, ">=3.12", "python")
+    assert found({"package.json": package, "npm-shrinkwrap.json": ""}, ("npx", "a")).install is Install.NPM_LOCK
+    with pytest.raises(InvalidError) as caught:
+        found({"package.json": package, "yarn.lock": ""}, ("node", "x.js"))
+    assert caught.value.code == "lock_unsupported"
+
+
+def test_a_runtime_in_its_file_decides_for_the_owners_command_too():
+    """A script of the shell may start either."""
+    made = found({"package.json": '{"dependencies": {"a": "1"}}', "skep.yaml": "runtime: node24"}, ("sh", "run.sh"))
+    assert (made.language, made.install, made.requires_node) == (Language.NODE, Install.NPM, "24")
+
+
+def test_a_python_that_is_there_runs_the_owners_command():
+    """Without an environment the machine's has its long name only, whatever was recognised."""
+    assert found({"main.py": "", "b.py": ""}, ("python", "b.py")).command == ("python3", "b.py")
+    assert found({"main.py": "", "requirements.txt": "a"}, ("python", "b.py")).command == ("python", "b.py")
+    node = {"package.json": '{"scripts": {"start": "a"}, "dependencies": {"a": "1"}}'}
+    assert found(node, ("python", "b.py")).command == ("python3", "b.py")

@@ -154,6 +154,7 @@ def recognised(found: Recognised) -> builds.RecognisedView:
         requires_node=found.requires_node,
         install=found.install.value,
         requirements=list(found.requirements),
+        requirement_files=list(found.requirement_files),
         prepare=[list(command) for command in found.prepare],
         inputs_schema=None if found.inputs_schema is None else dict(found.inputs_schema),
         env=dict(found.env),

@@ -67,6 +67,7 @@ def _found(found: RecognisedView) -> Iterator[tuple[str, str]]:
         ("wants python", found.requires_python),
         ("wants node", found.requires_node),
         ("adds packages", _some(found.requirements)),
+        ("adds those of", ", ".join(found.requirement_files)),
     )
     yield from ((what, said) for what, said in rows if said)
 

@@ -54,6 +54,8 @@ class RecognisedView(Answer):
     install: str
     #: Requirements (PEP 508) that the framework adds to those of the project.
     requirements: list[str] = Field(default_factory=list[str])
+    #: Files of the source whose requirements are added: requirements.txt or pyproject.toml of a folder.
+    requirement_files: list[str] = Field(default_factory=list[str])
     #: Commands that make the source ready once its dependencies are there.
     prepare: list[list[str]] = Field(default_factory=list[list[str]])
     inputs_schema: dict[str, Any] | None = None

@@ -15,6 +15,9 @@ from skep.product.images.model import SourceListing
 #: As CrewAI finds what its command asks for; `{{key}}` and the braces of JSON are none.
 _KEY = re.compile(r"(?<!\{)\{([A-Za-z_][A-Za-z0-9_-]{0,99})\}(?!\})")
 _HINT = "See https://docs.crewai.com/concepts/agents and https://docs.crewai.com/concepts/tasks"
+#: Names that a word is compared with, and characters of each: to find out which was meant costs their product.
+_MOST_COMPARED = 200
+_LONGEST_COMPARED = 80
 #: What each file's entries are, and the keys without which CrewAI makes none of them.
 _NEEDED: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "agents.yaml": ("agent", ("role", "goal", "backstory")),
@@ -50,10 +53,15 @@ def read(listing: SourceListing, path: str) -> CrewFile:
 
 
 def strangers(agents: CrewFile, tasks: CrewFile, path: str) -> Iterator[str]:
-    """Yield words on tasks that name an agent which is not among *agents*; *path* is that of the tasks."""
+    """Yield words on tasks that name an agent which is not among *agents*; *path* is that of the tasks.
+
+    Each costs a comparison with many names: whoever wants a few words takes a few.
+    """
+    there = {name[:_LONGEST_COMPARED] for name in agents.names}
+    compared = [name[:_LONGEST_COMPARED] for name in agents.names[:_MOST_COMPARED]]
     for task, (agent, line) in tasks.agents.items():
-        if agent not in agents.names:
-            close = get_close_matches(agent, agents.names, 1)
+        if agent not in there:
+            close = get_close_matches(agent, compared, 1)
             meant = f"; did you mean `{close[0]}`?" if close else " in agents.yaml"
             yield f"{path}, line {line}: the task `{task}` names the agent `{agent}`, which is not there{meant}"
 
@@ -77,7 +85,7 @@ def _read(text: str, path: str) -> CrewFile:
             lacks.append(f"{path}, line {line}: the {what} {shown} has no {' and no '.join(missing)}")
         agent = found["agent"][1] if "agent" in found else None
         if isinstance(agent, ScalarNode) and agent.value:
-            agents[name[:80]] = (agent.value[:80], agent.start_mark.line + 1)
+            agents[name[:80]] = (agent.value[:_LONGEST_COMPARED], agent.start_mark.line + 1)
     return CrewFile(keys=_keys(root), names=tuple(entries), agents=agents, lacks=tuple(lacks))
 
 

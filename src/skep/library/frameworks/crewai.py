@@ -5,9 +5,11 @@ A crew has `src/*/config/agents.yaml` and `tasks.yaml`; `[tool.crewai]` of pypro
 """
 
 from collections.abc import Iterator, Mapping
+from itertools import islice
 from typing import Any
 
-from skep.library.frameworks import crew_files, pyproject, python
+from skep.kernel.errors import InvalidError
+from skep.library.frameworks import crew_files, marked_yaml, pyproject, python
 from skep.library.frameworks.crew_files import CrewFile
 from skep.library.frameworks.documents import table
 from skep.library.frameworks.pyproject import Project
@@ -54,7 +56,8 @@ class CrewAI:
         whole = [folder for folder, files in folders.items() if len(files) == 2]
         if not (whole or tool or (folders and depends)):
             return None
-        read = {path: crew_files.read(listing, path) for files in folders.values() for path in files}
+        pyproject.check(listing, project)
+        read = _read(listing, folders)
         keys = tuple(dict.fromkeys(key for file in read.values() for key in file.keys))
         command, script = _command(listing, project, tool)
         return Recognised(
@@ -68,9 +71,10 @@ class CrewAI:
             command=command,
             requires_python=project.requires_python,
             install=project.install,
+            requirement_files=project.requirement_files,
             inputs_schema=_schema(keys) if keys else None,
             env=ENV,
-            notices=tuple(_notices(folders, read, project, depends=depends))[:_MOST_NOTICES],
+            notices=tuple(islice(_notices(folders, read, project, depends=depends), _MOST_NOTICES)) + project.notices,
         )
 
 
@@ -83,6 +87,17 @@ def _folders(listing: SourceListing) -> dict[str, list[str]]:
         if len(parts) == 4 and parts[0] == "src" and parts[2] == "config" and parts[3] in ("agents.yaml", "tasks.yaml"):
             found.setdefault("/".join(parts[:3]), []).append(path)
     return {folder: sorted(files) for folder, files in sorted(found.items())}
+
+
+def _read(listing: SourceListing, folders: Mapping[str, list[str]]) -> dict[str, CrewFile]:
+    paths = [path for files in folders.values() for path in files]
+    if len(paths) > 2 and sum(len(listing.texts[path]) for path in paths) > marked_yaml.MAX_CHARACTERS:
+        raise InvalidError(
+            f"The files of {len(folders)} crews have more than {marked_yaml.MAX_CHARACTERS} characters together.",
+            code="crew_invalid",
+            hint="Deploy each crew by itself (`path`), or make its files shorter.",
+        )
+    return {path: crew_files.read(listing, path) for path in paths}
 
 
 def _command(listing: SourceListing, project: Project, tool: Mapping[str, Any]) -> tuple[tuple[str, ...], list[str]]:

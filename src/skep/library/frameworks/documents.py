@@ -14,6 +14,9 @@ from skep.product.images.model import SourceListing
 
 Table = Mapping[str, Any]
 
+#: Parts of the keys of a TOML file together: it is read once for each framework; a long one has two thousand.
+_MOST_PARTS = 20_000
+
 PYPROJECT_HINT = "See https://packaging.python.org/en/latest/specifications/pyproject-toml/"
 
 
@@ -35,7 +38,7 @@ def toml(listing: SourceListing, file: str, hint: str = PYPROJECT_HINT) -> Table
     if file not in listing.files:
         return {}
     try:
-        return bounded_toml.loads(text(listing, file, hint), limit=MAX_TEXT)
+        return bounded_toml.loads(text(listing, file, hint), limit=MAX_TEXT, together=_MOST_PARTS)
     except bounded_toml.TomlError as error:
         raise wrong(file, str(error)[:300], hint) from error
 

@@ -5,15 +5,16 @@ what comes out.
 """
 
 import re
-from collections.abc import Mapping
+from bisect import bisect_left
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
 from skep.kernel.errors import InvalidError
-from skep.library.frameworks import documents, pyproject
+from skep.library.frameworks import documents, pyproject, python, unlocked
 from skep.library.frameworks.documents import Table, json_kind
 from skep.product.agents.machine import ENV_NAME, RESERVED_ENV
-from skep.product.images.model import Install, Recognised, SourceListing
+from skep.product.images.model import Recognised, SourceListing
 
 FILE = "langgraph.json"
 RUNNER = "/opt/skep/lib/run_langgraph.py"
@@ -25,6 +26,7 @@ _HINT = 'See https://langchain-ai.github.io/langgraph/cloud/reference/cli/: {"de
 _MODULE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*")
 _ATTRIBUTE = re.compile(r"[A-Za-z_][A-Za-z0-9_.]{0,199}")
 _VERSION = re.compile(r"3\.[0-9]{1,3}")
+_MOST_DEPENDENCIES = 100
 _NODE_FILES = (".ts", ".tsx", ".mts", ".cts", ".js", ".jsx", ".mjs", ".cjs")
 
 
@@ -35,6 +37,8 @@ class _Needs:
     #: Folders of the source that Python looks for modules in.
     folders: tuple[str, ...]
     requirements: tuple[str, ...]
+    #: Files of the source whose requirements are installed: uv reads them where they lie.
+    files: tuple[str, ...]
     evidence: tuple[str, ...]
 
 
@@ -64,9 +68,12 @@ class LangGraph:
         project = pyproject.read(listing)
         needs = _needs(listing, whole)
         env, env_file = _env(whole)
+        files = tuple(dict.fromkeys((*project.requirement_files, *needs.files)))
         # Requirements are installed into an environment, whatever else is not to be installed.
-        has_environment = project.install is not Install.NOTHING or bool(needs.requirements)
-        runner = ("python" if has_environment else "python3", RUNNER)
+        has_environment = project.installs or bool(needs.requirements or files)
+        if not has_environment:
+            pyproject.check(listing, project)
+        runner = (python.interpreter(installs=has_environment), RUNNER)
         return Recognised(
             framework=self.name,
             evidence=(f"graph {name} of {FILE}", *needs.evidence, *project.decided_by),
@@ -75,7 +82,8 @@ class LangGraph:
             install=project.install,
             env={**ENV, **env},
             requirements=needs.requirements,
-            notices=(*_several(graphs, name), *_absent(listing, env_file)),
+            requirement_files=files,
+            notices=(*_several(graphs, name), *_absent(listing, env_file), *project.notices),
         )
 
 
@@ -121,45 +129,62 @@ def _needs(listing: SourceListing, whole: Table) -> _Needs:
     said: object = whole.get("dependencies", [])
     if not isinstance(said, list) or len(documents.texts(cast("object", said))) != len(cast("list[object]", said)):
         raise _wrong('`dependencies` is no list of texts; expected ["."], or names of packages and folders')
+    if len(cast("list[object]", said)) > _MOST_DEPENDENCIES:
+        raise _wrong(f"`dependencies` has more than {_MOST_DEPENDENCIES} entries")
+    paths = sorted(listing.files)
     folders: dict[str, None] = {}
     requirements: dict[str, None] = {}
-    evidence: list[str] = []
+    files: dict[str, None] = {}
     for dependency in documents.texts(cast("object", said)):
         if not dependency.startswith("."):
             requirements[dependency] = None
             continue
         folder = _inside(dependency, "a dependency")
-        folders |= dict.fromkeys(_module_folders(listing, folder))
+        folders |= dict.fromkeys(_module_folders(paths, folder))
         if folder:
-            found, file = _of_folder(listing, folder)
-            requirements |= dict.fromkeys(found)
-            evidence += [file] if file else []
-    if requirements:
+            files |= dict.fromkeys(_of_folder(listing, folder))
+    evidence = [*files]
+    if requirements or files:
         evidence.append(f"`dependencies` of {FILE}")
-    return _Needs(folders=tuple(folders), requirements=tuple(requirements), evidence=tuple(evidence))
+    return _Needs(
+        folders=tuple(folders), requirements=tuple(requirements), files=tuple(files), evidence=tuple(evidence)
+    )
 
 
-def _module_folders(listing: SourceListing, folder: str) -> list[str]:
-    """Return where modules of a folder are found: in it, in its `src`, and beside it if it is a package itself."""
+def _module_folders(paths: Sequence[str], folder: str) -> list[str]:
+    """Return where modules of a folder are found: in it, in its `src`, and beside it if it is a package itself.
+
+    *paths* are sorted, so that each question costs a few looks at them and not one at each.
+    """
     prefix = f"{folder}/" if folder else ""
     found = [f"./{folder}" if folder else "."]
-    if any(path.startswith(f"{prefix}src/") for path in listing.files):
+    if _first(paths, f"{prefix}src/").startswith(f"{prefix}src/"):
         found.append(f"./{prefix}src")
-    if folder and f"{prefix}__init__.py" in listing.files:
+    if folder and _first(paths, f"{prefix}__init__.py") == f"{prefix}__init__.py":
         parent = folder.rpartition("/")[0]
         found.append(f"./{parent}" if parent else ".")
     return found
 
 
-def _of_folder(listing: SourceListing, folder: str) -> tuple[list[str], str]:
-    """Return the requirements of a folder of the source, and the file that has them."""
-    if (file := f"{folder}/pyproject.toml") in listing.texts:
-        project = documents.table(documents.toml(listing, file), "project")
-        return documents.texts(project.get("dependencies")), file
-    file = f"{folder}/requirements.txt"
-    lines = (line.split("#", 1)[0].strip() for line in listing.texts.get(file, "").splitlines())
-    found = [line for line in lines if line and not line.startswith("-")]
-    return found, file if found else ""
+def _first(paths: Sequence[str], least: str) -> str:
+    """Return the first of the sorted *paths* that is not before *least*; "" if there is none."""
+    at = bisect_left(paths, least)
+    return paths[at] if at < len(paths) else ""
+
+
+def _of_folder(listing: SourceListing, folder: str) -> tuple[str, ...]:
+    """Return the file that has the requirements of a folder of the source, if there is one."""
+    file, plain = f"{folder}/{pyproject.FILE}", f"{folder}/{unlocked.REQUIREMENTS}"
+    # One whose text did not come is uv's to read.
+    if file in listing.files and (file not in listing.texts or _says_needs(documents.toml(listing, file))):
+        return (file,)
+    return (plain,) if listing.files.get(plain, 0) else ()
+
+
+def _says_needs(whole: Table) -> bool:
+    poetry = documents.table(documents.table(whole, "tool"), "poetry")
+    by_poetry = "build-system" in whole and unlocked.depends_by_poetry(poetry) and unlocked.in_package_mode(poetry)
+    return pyproject.depends(documents.table(whole, "project")) or by_poetry
 
 
 def _python(whole: Table, requires: str) -> str:

@@ -11,6 +11,8 @@ import yaml
 
 MAX_CHARACTERS = 65_536
 MAX_DEPTH = 30
+#: Texts, lists and mappings together: each takes as much time as some thirty characters.
+MAX_NODES = 5_000
 _TAG = "tag:yaml.org,2002:"
 _PLAIN = yaml.SafeLoader("")
 
@@ -35,15 +37,19 @@ class _Loader(yaml.SafeLoader):
 
     takes_aliases = False
     _depth = 0
+    _count = 0
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
-        """Compose the next node, unless it is an alias or too deep."""
+        """Compose the next node, unless it is an alias, too deep, or one too many."""
         event: Any = cast("Any", self).peek_event()
         mark: Any = event.start_mark
         if isinstance(event, yaml.AliasEvent) and not self.takes_aliases:
             raise YamlError("aliases (`*name`) are not taken: write it out", mark.line + 1, mark.column + 1)
         if self._depth >= MAX_DEPTH:
             raise YamlError(f"nested more than {MAX_DEPTH} deep", mark.line + 1, mark.column + 1)
+        self._count += 1
+        if self._count > MAX_NODES:
+            raise YamlError(f"more than {MAX_NODES} values", mark.line + 1, mark.column + 1)
         self._depth += 1
         try:
             return cast("Any", super()).compose_node(parent, index)

@@ -6,16 +6,24 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 
 from skep.kernel.errors import InvalidError
-from skep.library.frameworks import documents
+from skep.library.frameworks import documents, unlocked
 from skep.library.frameworks.documents import Table, table, texts
 from skep.product.images.model import Install, SourceListing
 
 FILE = "pyproject.toml"
 #: Files that `read` looks into.
-READS: tuple[str, ...] = (FILE, "requirements.txt", "uv.lock")
+READS: tuple[str, ...] = (FILE, "requirements.txt", "uv.lock", "setup.cfg")
 
 #: Characters of a lock that is looked into.
 _LONGEST_LOCK = 256 * 1024
+#: Locks of other programs, which are passed over.
+_OTHER_LOCKS = ("poetry.lock", "pdm.lock")
+_SHOWN = 5
+_DECIDED = {
+    Install.UV_LOCK: "uv.lock",
+    Install.PYPROJECT: FILE,
+    Install.REQUIREMENTS: unlocked.REQUIREMENTS,
+}
 _SCRIPT_NAME = re.compile(r"[A-Za-z0-9._-]{1,100}")
 _REQUIREMENT_NAME = re.compile(r"\s*([A-Za-z0-9][A-Za-z0-9._-]{0,99})")
 
@@ -29,11 +37,20 @@ class Project:
     #: Name -> "module:function", as in [project.scripts].
     scripts: Mapping[str, str] = field(default_factory=dict[str, str])
     install: Install
+    #: Further files of requirements.
+    requirement_files: tuple[str, ...] = ()
     #: The files that said how it is installed.
     decided_by: tuple[str, ...]
     #: Names, normalised, of what it depends on by its own word.
     dependencies: Mapping[str, str] = field(default_factory=dict[str, str])
     tool: Table = field(default_factory=dict[str, Any])
+    #: What its owner should know of how it is installed.
+    notices: tuple[str, ...] = ()
+
+    @property
+    def installs(self) -> bool:
+        """Tell whether there is anything to install."""
+        return self.install is not Install.NOTHING or bool(self.requirement_files)
 
 
 def read(listing: SourceListing) -> Project:
@@ -45,16 +62,33 @@ def read(listing: SourceListing) -> Project:
     whole = documents.toml(listing, FILE)
     project = _project(whole)
     scripts = _scripts(project)
-    install, decided_by = _install(listing, project, scripts)
+    tool = table(whole, "tool")
+    install, files = _install(listing, whole, project, scripts)
+    decided_by = (*filter(None, (_DECIDED.get(install, ""),)), *files)
+    if install is Install.PACKAGE:
+        decided_by = tuple(file for file in ("setup.py", "setup.cfg") if file in listing.files)[:1]
+    dependencies = dict(_dependencies(listing, whole, project))
     return Project(
         name=_text(project, "name"),
-        requires_python=_text(project, "requires-python"),
+        requires_python=_text(project, "requires-python") or unlocked.python_of_poetry(table(tool, "poetry")),
         scripts=scripts,
         install=install,
+        requirement_files=files,
         decided_by=decided_by,
-        dependencies=dict(_dependencies(listing, whole, project)),
-        tool=table(whole, "tool"),
+        dependencies=dependencies,
+        tool=tool,
+        notices=tuple(_notices(listing, decided_by, dependencies)),
     )
+
+
+def check(listing: SourceListing, project: Project) -> None:
+    """Refuse a *project* of which nothing would be installed, though it says somewhere what it needs.
+
+    Raises:
+        InvalidError: `lock_unsupported`.
+    """
+    if not project.installs:
+        unlocked.check(listing, table(project.tool, "poetry"))
 
 
 def normalise(name: str) -> str:
@@ -62,14 +96,49 @@ def normalise(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
-def _install(listing: SourceListing, project: Table, scripts: Mapping[str, str]) -> tuple[Install, tuple[str, ...]]:
+def depends(project: Table) -> bool:
+    """Tell whether [project] says what it depends on, if only that its build backend knows."""
+    return bool(project.get("dependencies")) or "dependencies" in texts(project.get("dynamic"))
+
+
+def _install(
+    listing: SourceListing, whole: Table, project: Table, scripts: Mapping[str, str]
+) -> tuple[Install, tuple[str, ...]]:
+    """Return how it is installed, and further files of requirements."""
+    poetry = table(table(whole, "tool"), "poetry")
     if "uv.lock" in listing.files and FILE in listing.files:
-        return Install.UV_LOCK, ("uv.lock",)
-    if scripts or project.get("dependencies") or "dependencies" in project.get("dynamic", []):
-        return Install.PYPROJECT, (FILE,)
-    if listing.files.get("requirements.txt", 0) > 0:
-        return Install.REQUIREMENTS, ("requirements.txt",)
-    return Install.NOTHING, ()
+        return Install.UV_LOCK, ()
+    if depends(project):
+        # What is no package for Poetry cannot be installed as one: only what it depends on is.
+        return (Install.PYPROJECT, ()) if unlocked.in_package_mode(poetry) else (Install.NOTHING, (FILE,))
+    files = (unlocked.REQUIREMENTS,) if listing.files.get(unlocked.REQUIREMENTS, 0) else ()
+    if scripts:
+        return Install.PYPROJECT, files
+    return (Install.REQUIREMENTS, ()) if files else _elsewhere(listing, whole, project, poetry)
+
+
+def _elsewhere(listing: SourceListing, whole: Table, project: Table, poetry: Table) -> tuple[Install, tuple[str, ...]]:
+    """Return the same for a source that has neither dependencies of its [project] nor requirements.txt."""
+    builds = "build-system" in whole
+    if builds and unlocked.depends_by_poetry(poetry) and unlocked.in_package_mode(poetry):
+        return (Install.PYPROJECT, ()) if unlocked.has_package(listing, poetry) else (Install.NOTHING, (FILE,))
+    if "setup.py" in listing.files or (builds and not project and "setup.cfg" in listing.files):
+        return Install.PACKAGE, ()
+    named = unlocked.lists(listing)
+    return Install.NOTHING, tuple(named) if len(named) == 1 else ()
+
+
+def _notices(listing: SourceListing, decided_by: tuple[str, ...], dependencies: Mapping[str, str]) -> Iterator[str]:
+    if FILE in decided_by:
+        for lock in _OTHER_LOCKS:
+            if lock in listing.files:
+                yield f"{lock} is not read: versions are chosen by {FILE}; a uv.lock (`uv lock`) would be"
+    named = [name for name, file in dependencies.items() if file == unlocked.REQUIREMENTS]
+    if decided_by == (FILE,) and named and listing.files.get(unlocked.REQUIREMENTS, 0):
+        yield (
+            f"{unlocked.REQUIREMENTS} is not read, because {FILE} says what is needed: "
+            f"{', '.join(named[:_SHOWN])} stands in the former only"
+        )
 
 
 def _project(whole: Table) -> Table:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from skep.library.frameworks import pyproject
 from skep.library.frameworks.pyproject import Project
-from skep.product.images.model import Install, Recognised, SourceListing
+from skep.product.images.model import Recognised, SourceListing
 
 ENVIRONMENT = "/opt/env"
 #: Where a program usually starts, beside main.py.
@@ -36,20 +36,33 @@ class PythonFramework:
             command=command,
             requires_python=project.requires_python,
             install=project.install,
+            requirement_files=project.requirement_files,
+            notices=project.notices,
         )
 
 
 def start(listing: SourceListing, project: Project) -> tuple[tuple[str, ...], str] | None:
-    """Return the command that starts a project, and what spoke for it; None if nothing does."""
+    """Return the command that starts a project, and what spoke for it; None if nothing does.
+
+    Raises:
+        InvalidError: `lock_unsupported`: it would start without what it depends on.
+    """
+    found = _start(listing, project)
+    if found is not None:
+        pyproject.check(listing, project)
+    return found
+
+
+def _start(listing: SourceListing, project: Project) -> tuple[tuple[str, ...], str] | None:
     if project.scripts:
         return _script(project)
     file = "main.py" if "main.py" in listing.files else _only([one for one in ENTRIES if one in listing.files])
-    return None if file is None else ((interpreter(project.install), file), file)
+    return None if file is None else ((interpreter(installs=project.installs), file), file)
 
 
-def interpreter(install: Install) -> str:
+def interpreter(*, installs: bool) -> str:
     """Return a Python that is there: without an environment the system's has its long name only."""
-    return "python3" if install is Install.NOTHING else "python"
+    return "python" if installs else "python3"
 
 
 def other_files(project: Project) -> tuple[str, ...]:

@@ -41,5 +41,7 @@ class WithPackage:
             command=command,
             requires_python=project.requires_python,
             install=project.install,
+            requirement_files=project.requirement_files,
             env=self._env,
+            notices=project.notices,
         )

@@ -97,7 +97,7 @@ class Attempt:
 
         Of a build that only explains, no layer is made.
         """
-        with _told():
+        with told():
             async with self._stages.stage() as workshop:
                 found = await self._find(workshop)
                 lock = await self._lock(workshop, found)
@@ -127,7 +127,7 @@ class Attempt:
 
     async def make(self, planned: Planned, made: BuildPlan) -> Made:
         """Make the layers that are not there yet."""
-        with _told():
+        with told():
             if all(layer.there for layer in planned.explanation.layers if layer.kind is not LayerKind.SOURCE):
                 await self._log.say("Nothing to install: the layers of an earlier build are used again.")
             try:
@@ -249,7 +249,7 @@ class Attempt:
 
 
 @contextmanager
-def _told() -> Generator[None]:
+def told() -> Generator[None]:
     """Turn what is wrong with a source into a failure of its build."""
     try:
         yield

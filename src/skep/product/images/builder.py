@@ -12,7 +12,7 @@ from skep.kernel.ids import IdSource
 from skep.product.blobs.ports import BlobStore, LogStore
 from skep.product.gateway.ports import Mirrors, Resolver
 from skep.product.images import failures, machine
-from skep.product.images.attempt import Attempt, Source
+from skep.product.images.attempt import Attempt, Source, told
 from skep.product.images.failures import BuildFailedError
 from skep.product.images.fetch.keyring import Keyring
 from skep.product.images.layering import Layering, Means
@@ -169,11 +169,14 @@ class Builder:
         async def step(name: str) -> None:
             await self._records.step(build.id, lease, name)
 
+        with told():
+            # What the operator allowed when the build began may be refused by now.
+            credential = await self._keyring.credential(build.project_id, build.source)
         source = Source(
             blobs=self._blobs,
             blob_id=await self._records.blob_of(build),
             keyring=self._keyring,
-            credential=await self._keyring.credential(build.project_id, build.source),
+            credential=credential,
         )
         stages = Stages(self._tools, self._records, self._removal, build, lease, log)
         attempt = Attempt(

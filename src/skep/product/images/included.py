@@ -5,30 +5,29 @@ from dataclasses import replace
 from skep.kernel.errors import InvalidError
 from skep.product.images.fetch.fetcher import Fetcher
 from skep.product.images.fetch.inside import MAX_LOCK_TEXT
-from skep.product.images.model import Install, Recognised, SourceListing
-from skep.product.images.planning import pinned
+from skep.product.images.model import Recognised, SourceListing
+from skep.product.images.planning import further_files, pinned
 
-#: How many a requirements.txt may lead to.
+#: How many they may lead to.
 _MAX_FILES = 50
 
 
 async def with_included(fetcher: Fetcher, listing: SourceListing, recognised: Recognised) -> SourceListing:
-    """Add the files that requirements.txt leads to: they may say which contents are meant.
+    """Add the files that lists of requirements lead to: they may say which contents are meant.
 
     Raises:
         InvalidError, TooLargeError: there are too many, or they are too large to be read.
     """
-    if recognised.install is not Install.REQUIREMENTS:
-        return listing
+    lists = further_files.lists(recognised)
     texts, left = dict(listing.texts), MAX_LOCK_TEXT
-    while absent := [path for path in pinned.reached(texts, ["requirements.txt"])[1] if path in listing.files]:
+    while absent := [path for path in pinned.reached(texts, lists)[1] if path in listing.files]:
         for path in absent:
             text = await fetcher.text(path, limit=left)
             texts[path] = text or ""
             left -= len(texts[path].encode())
         if len(texts) - len(listing.texts) > _MAX_FILES or left < 0:
             raise InvalidError(
-                f"requirements.txt leads to more than {_MAX_FILES} files, or to more than can be read.",
+                f"{lists[0]} leads to more than {_MAX_FILES} files, or to more than can be read.",
                 code="requirements_too_large",
                 hint="Put them together: `uv pip compile requirements.txt -o requirements.txt`.",
             )

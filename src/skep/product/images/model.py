@@ -90,6 +90,8 @@ class Install(StrEnum):
     UV_LOCK = "uv_lock"
     #: `uv pip install .`'s dependencies, by pyproject.toml without a lock.
     PYPROJECT = "pyproject"
+    #: `uv pip install -e .`: setup.py, or the build backend, says what is needed.
+    PACKAGE = "package"
     #: `uv pip install -r requirements.txt`.
     REQUIREMENTS = "requirements"
     #: `npm ci`: package-lock.json says everything.
@@ -170,6 +172,8 @@ class Recognised:
     requires_node: str = ""
     #: Requirements (PEP 508) that the framework adds to those of the project.
     requirements: tuple[str, ...] = ()
+    #: Files of the source whose requirements are added: requirements.txt or pyproject.toml of a folder.
+    requirement_files: tuple[str, ...] = ()
     #: Commands (argv, in /app) that the project needs once its dependencies are there: `npm run build`.
     prepare: tuple[tuple[str, ...], ...] = ()
     declared: Declared = field(default_factory=Declared)
@@ -177,6 +181,11 @@ class Recognised:
     path: tuple[str, ...] = ()
     #: What its owner should know: another framework that would have fitted, a key that nothing acts on yet.
     notices: tuple[str, ...] = ()
+
+    @property
+    def installs(self) -> bool:
+        """Tell whether there is anything to install."""
+        return self.install is not Install.NOTHING or bool(self.requirements or self.requirement_files)
 
 
 class BuildStatus(StrEnum):

@@ -68,6 +68,19 @@ class Chooses(Protocol):
         ...
 
 
+@runtime_checkable
+class TakesCommands(Protocol):
+    """Extra of a framework: it knows what a source needs that only its command makes an agent."""
+
+    def by_command(self, listing: SourceListing, command: tuple[str, ...]) -> Recognised:
+        """Return what is known of the source beside its *command*, which the owner gave.
+
+        Raises:
+            InvalidError: a file of the source is wrong; the message says what to mend.
+        """
+        ...
+
+
 class BuildListener(Protocol):
     """Is told, in the same transaction, when a build is over."""
 

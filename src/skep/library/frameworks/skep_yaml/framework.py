@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from skep.kernel.errors import InvalidError
-from skep.library.frameworks import node, package_json, pyproject, python
+from skep.library.frameworks import node, package_json, pyproject
 from skep.library.frameworks.dockerfile import Dockerfile
 from skep.library.frameworks.marked_yaml import YamlError, wrong
 from skep.library.frameworks.skep_yaml.keys import KEYS
@@ -12,7 +12,8 @@ from skep.library.frameworks.skep_yaml.parse import FILE, invalid, parse
 from skep.library.frameworks.skep_yaml.said import Runtime, Said, nearest
 from skep.product.agents.machine import check_config
 from skep.product.agents.model import AgentLimits
-from skep.product.images.model import Install, Language, Recognised, SourceListing
+from skep.product.images.model import Language, Recognised, SourceListing
+from skep.product.images.planning.recognising import startable
 
 _NODE_PROGRAMS = ("node", "npm", "npx")
 
@@ -40,6 +41,14 @@ class SkepYaml:
         said = self._read(listing)
         return "" if said is None else said.framework
 
+    def by_command(self, listing: SourceListing, command: tuple[str, ...]) -> Recognised:
+        """Return what the source needs that only its owner's *command* makes an agent.
+
+        Raises:
+            InvalidError: `skep_yaml_invalid`, `project_invalid`, `lock_unsupported`.
+        """
+        return _by_command(listing, self._read(listing) or Said(), command)
+
     def override(self, listing: SourceListing, found: Recognised | None) -> Recognised | None:
         """Return *found* with what the file says over it; its command alone is enough without one.
 
@@ -61,16 +70,16 @@ class SkepYaml:
                 expected = self._frameworks[said.framework]
                 raise wrong(said.places["framework"], f"the source is no {said.framework}; that is {expected}")
             return None
-        found = found or _by_command(listing, said)
+        found = found or _by_command(listing, said, config.command)
         return replace(
             found,
             evidence=(*found.evidence, f"{FILE}: {', '.join(said.keys)}"),
-            command=_start(config.command, found) or found.command,
+            command=startable(config.command, found) or found.command,
             inputs_schema=found.inputs_schema if config.inputs_schema is None else config.inputs_schema,
             env={**found.env, **config.env},
             secrets=config.secrets or found.secrets,
             resources=config.resources if "resources" in said.keys else found.resources,
-            prepare=found.prepare if said.prepare is None else tuple(_start(one, found) for one in said.prepare),
+            prepare=found.prepare if said.prepare is None else tuple(startable(one, found) for one in said.prepare),
             declared=said.declared,
             notices=(*found.notices, *_later(said.keys)),
             **_versions(said, found),
@@ -141,9 +150,9 @@ def _later(keys: Sequence[str]) -> Iterator[str]:
     return (f"`{key}` of {FILE} is recorded, but {KEYS[key].later}" for key in keys if KEYS[key].later)
 
 
-def _by_command(listing: SourceListing, said: Said) -> Recognised:
-    """Return what is known of a source that only its `command` makes an agent."""
-    if _language(said) is Language.NODE:
+def _by_command(listing: SourceListing, said: Said, command: tuple[str, ...]) -> Recognised:
+    """Return what is known of a source that only a *command* makes an agent: its file's own, or its owner's."""
+    if _language(said, command) is Language.NODE:
         install, requires_node = node.installation(listing)
         evidence = (package_json.FILE,) if package_json.FILE in listing.files else ()
         return Recognised(
@@ -155,24 +164,20 @@ def _by_command(listing: SourceListing, said: Said) -> Recognised:
             requires_node=requires_node,
         )
     project = pyproject.read(listing)
+    pyproject.check(listing, project)
     return Recognised(
         framework=said.framework or "command",
         evidence=project.decided_by,
         command=(),
         requires_python=project.requires_python,
         install=project.install,
+        requirement_files=project.requirement_files,
+        notices=project.notices,
     )
 
 
-def _language(said: Said) -> Language:
+def _language(said: Said, command: tuple[str, ...]) -> Language:
     if said.runtime is not None:
         return said.runtime.language
-    by_node = said.framework == "node" or said.config.command[:1] in {(one,) for one in _NODE_PROGRAMS}
+    by_node = said.framework == "node" or command[:1] in {(one,) for one in _NODE_PROGRAMS}
     return Language.NODE if by_node else Language.PYTHON
-
-
-def _start(command: tuple[str, ...], found: Recognised) -> tuple[str, ...]:
-    """Return *command* with a Python that is there: without an environment the system's has its long name only."""
-    if command[:1] == ("python",) and found.install is Install.NOTHING and not found.requirements:
-        return (python.interpreter(found.install), *command[1:])
-    return command

@@ -11,7 +11,7 @@ from skep.product.images import failures, installers
 from skep.product.images.environment import LOCKING
 from skep.product.images.fetch.inside import MAX_LOCK_TEXT
 from skep.product.images.model import Failure, Install, Language, Recognised, SourceListing
-from skep.product.images.planning import manifests, pythons, uv_locks
+from skep.product.images.planning import further_files, manifests, pythons, uv_locks
 from skep.product.images.planning.base import Base
 from skep.product.images.planning.keys import key
 from skep.product.images.planning.places import TMP, UV
@@ -41,15 +41,18 @@ def lock_step(listing: SourceListing, recognised: Recognised, base: Base, projec
         InvalidError: `project_invalid`, `python_unavailable`, or `lock_mismatch`: uv.lock was made for other
             requirements than pyproject.toml has.
     """
-    if recognised.language is not Language.PYTHON or _asks_for_nothing(recognised):
+    if recognised.language is not Language.PYTHON or not recognised.installs:
         return None
     project = manifests.pyproject(listing)
     if recognised.install is Install.UV_LOCK:
         uv_locks.check(project, uv_lock(listing))
     interpreter = pythons.choose(listing, recognised, base)
     steps = _steps(recognised, interpreter)
-    files = {_ADDED: "".join(f"{one}\n" for one in recognised.requirements)} if recognised.requirements else {}
-    elsewhere = manifests.python_leads_elsewhere(listing, recognised.install, project)
+    added = _added(recognised)
+    files = {_ADDED: "".join(f"{one}\n" for one in added)} if added else {}
+    elsewhere = manifests.python_leads_elsewhere(listing, recognised.install, project) or further_files.lead_elsewhere(
+        listing, recognised, project
+    )
     facts = {
         "project": project_id,
         "python": interpreter.version,
@@ -59,7 +62,7 @@ def lock_step(listing: SourceListing, recognised: Recognised, base: Base, projec
         "indexes": base.indexes,
         "steps": steps,
         "puts": files,
-        "files": manifests.hashes(listing, manifests.PYTHON_FILES),
+        "files": manifests.hashes(listing, (*manifests.PYTHON_FILES, *recognised.requirement_files)),
         "source": listing.digest if elsewhere else "",
     }
     return LockStep(
@@ -126,12 +129,14 @@ def _said(words: str) -> str:
     return installers.without_noise(failures.quote(words)).partition("\nhint: ")[0].strip()
 
 
-def _asks_for_nothing(recognised: Recognised) -> bool:
-    return recognised.install is Install.NOTHING and not recognised.requirements
+def _added(recognised: Recognised) -> tuple[str, ...]:
+    """Return the requirements that are in no file of the source; one is the source itself where it is a package."""
+    return (*(("-e .",) if recognised.install is Install.PACKAGE else ()), *recognised.requirements)
 
 
 def _steps(recognised: Recognised, interpreter: Interpreter) -> tuple[tuple[str, ...], ...]:
-    added = (_ADDED,) if recognised.requirements else ()
+    # A name of a file that begins with a hyphen is no option.
+    added = (*(f"./{file}" for file in recognised.requirement_files), *((_ADDED,) if _added(recognised) else ()))
     match recognised.install:
         case Install.UV_LOCK if added:
             # uv adds nothing to a lock: what it says is exported, and what comes on top is resolved around it.

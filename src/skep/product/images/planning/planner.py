@@ -5,7 +5,7 @@ from dataclasses import replace
 from skep.kernel.errors import InvalidError
 from skep.product.images.fetch.inside import MAX_LOCK_TEXT
 from skep.product.images.model import Install, Language, Recognised, SourceListing
-from skep.product.images.planning import layer_plans, locks, manifests, nodes, pinned, pythons, steps
+from skep.product.images.planning import further_files, layer_plans, locks, manifests, nodes, pinned, pythons, steps
 from skep.product.images.planning.base import Base
 from skep.product.images.planning.locks import Lock
 from skep.product.images.planning.places import ENVIRONMENT, NODE_BIN
@@ -66,10 +66,10 @@ def _plan_python(
 
 def _check_pins(listing: SourceListing, recognised: Recognised, lock: Lock) -> None:
     """Raise `InvalidError` if a file is another than the project says: uv resolves anew, and asks the index alone."""
-    if recognised.install is Install.REQUIREMENTS:
-        files, _ = pinned.reached(listing.texts, ["requirements.txt"])
-        pinned.check(pinned.of_requirements(files), lock, by="requirements.txt")
-    elif recognised.install is Install.UV_LOCK and recognised.requirements:
+    files, _ = pinned.reached(listing.texts, further_files.lists(recognised))
+    pinned.check(pinned.of_requirements(files), lock, by=next(iter(files), "requirements.txt"))
+    added = recognised.requirements or recognised.requirement_files
+    if recognised.install is Install.UV_LOCK and added:
         if "uv.lock" not in listing.texts:
             raise InvalidError(
                 f"uv.lock is larger than {MAX_LOCK_TEXT >> 20} MiB: what is added to it cannot be checked against it.",

@@ -18,6 +18,9 @@ _HINT = (
     "(see docs/settings.md)."
 )
 _SHOWN = 8
+#: Characters of a wish, and of a demand: what is longer is no version that people write.
+_LONGEST_WISH = 100
+_LONGEST_DEMAND = 500
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,8 +67,10 @@ def choose(listing: SourceListing, recognised: Recognised, base: Base) -> Interp
 
 def _demand(recognised: Recognised) -> SpecifierSet:
     try:
+        if len(recognised.requires_python) > _LONGEST_DEMAND:
+            raise InvalidSpecifier(f"it has more than {_LONGEST_DEMAND} characters")
         return SpecifierSet(recognised.requires_python)
-    except InvalidSpecifier as error:
+    except ValueError as error:  # also a number of thousands of digits, which is no specifier's own error
         raise InvalidError(
             f"requires-python is wrong: {recognised.requires_python[:100]!r}.", code="project_invalid"
         ) from error
@@ -76,10 +81,13 @@ def _wish(listing: SourceListing) -> SpecifierSet:
     lines = (line.split("#", 1)[0].strip() for line in listing.texts.get(WISH, "").splitlines())
     text = next((line for line in lines if line), "").removeprefix("cpython@").removeprefix("python-")
     try:
-        version = Version(text)
+        version = Version(text[: _LONGEST_WISH + 1])
     except InvalidVersion:
         return SpecifierSet()
-    return SpecifierSet(f"=={version}" if len(version.release) > 2 else f"=={version}.*")
+    if len(text) > _LONGEST_WISH:
+        raise InvalidError(f"{WISH} is wrong: {text[:100]!r} is no version of Python.", code="project_invalid")
+    whole = len(version.release) > 2 or str(version) != version.base_version
+    return SpecifierSet(f"=={version}" if whole else f"=={version}.*")
 
 
 def _fits(python: str, *wanted: SpecifierSet) -> bool:

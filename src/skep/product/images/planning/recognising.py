@@ -4,11 +4,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from skep.kernel.errors import InvalidError
-from skep.product.images.model import Install, Language, Recognised, SourceListing
-from skep.product.images.ports import Chooses, Framework, Overrides
+from skep.product.images.model import Language, Recognised, SourceListing
+from skep.product.images.ports import Chooses, Framework, Overrides, TakesCommands
 
 _SHOWN_FILES = 20
-_NODE_PROGRAMS = ("node", "npm", "npx")
 
 
 def recognise(listing: SourceListing, frameworks: Sequence[Framework], command: tuple[str, ...] = ()) -> Recognised:
@@ -25,13 +24,23 @@ def recognise(listing: SourceListing, frameworks: Sequence[Framework], command: 
     if found is not None and winner is not None and not chosen:
         found = replace(found, notices=(*_others(listing, winner, frameworks), *found.notices))
     if found is None and command:
-        found = _by_command(listing, command)
+        knows = next((one for one in frameworks if isinstance(one, TakesCommands)), None)
+        found = None if knows is None else knows.by_command(listing, command)
     for framework in frameworks:
         if isinstance(framework, Overrides):
             found = framework.override(listing, found)
     if found is None:
         raise _nothing(listing, frameworks)
-    return replace(found, evidence=(*found.evidence, "command"), command=command) if command else found
+    if not command:
+        return found
+    return replace(found, evidence=(*found.evidence, "command"), command=startable(command, found))
+
+
+def startable(command: tuple[str, ...], found: Recognised) -> tuple[str, ...]:
+    """Return *command* with a Python that is there: without an environment the machine's has its long name only."""
+    if command[:1] == ("python",) and not (found.installs and found.language is Language.PYTHON):
+        return ("python3", *command[1:])
+    return command
 
 
 def _first(listing: SourceListing, frameworks: Sequence[Framework]) -> tuple[Recognised | None, Framework | None]:
@@ -60,18 +69,6 @@ def _fits(listing: SourceListing, framework: Framework) -> bool:
         return framework.recognise(listing) is not None
     except InvalidError:
         return False
-
-
-def _by_command(listing: SourceListing, command: tuple[str, ...]) -> Recognised:
-    """Return what can be said of a source that is known by its owner's *command* only."""
-    if command[0] in _NODE_PROGRAMS:
-        locked = "package-lock.json" in listing.files
-        install = Install.NPM_LOCK if locked else Install.NPM if "package.json" in listing.files else Install.NOTHING
-        language = Language.NODE
-    else:
-        install = Install.REQUIREMENTS if listing.files.get("requirements.txt", 0) else Install.NOTHING
-        language = Language.PYTHON
-    return Recognised(framework="command", evidence=(), command=command, install=install, language=language)
 
 
 def _nothing(listing: SourceListing, frameworks: Sequence[Framework]) -> InvalidError:

@@ -5,11 +5,11 @@ and needs an index for that: it would call a good lock stale. The lock repeats t
 (`package.metadata.requires-dist`); those are compared here, as far as there can be no doubt.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, cast
 
-from packaging.requirements import InvalidRequirement, Requirement
-from packaging.specifiers import InvalidSpecifier, SpecifierSet
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
 from skep.kernel.errors import InvalidError
@@ -19,6 +19,10 @@ _HINT = "Run `uv lock`, commit uv.lock, and deploy again."
 #: Of an entry of requires-dist: it comes from somewhere else than an index, and says nothing of versions.
 _SOURCES = ("git", "url", "path", "directory", "editable", "virtual")
 _SHOWN = 3
+#: Requirements of a project that are compared with its lock; with more it is left to uv.
+_MOST_COMPARED = 3_000
+#: Characters of a requirement: packages' parser of markers goes as deep as they do.
+_LONGEST_REQUIREMENT = 2_000
 
 #: Name -> versions, as often as it is asked for; none where a source of its own hides them.
 Wanted = Mapping[str, frozenset[SpecifierSet]]
@@ -77,43 +81,61 @@ def _names(lock: Mapping[str, Any]) -> set[str]:
 
 
 def _entry(lock: Mapping[str, Any], name: str) -> Mapping[str, Any] | None:
+    wanted = canonicalize_name(name)
     for found in _packages(lock):
         source = table(found, "source")
         here = source.get("virtual") == "." or source.get("editable") == "."
-        if here and canonicalize_name(str(found.get("name", ""))) == canonicalize_name(name):
+        if here and canonicalize_name(str(found.get("name", ""))) == wanted:
             return found
     return None
 
 
-def _asked(requirements: Iterable[str], elsewhere: set[str]) -> Wanted | None:
+def _asked(requirements: Sequence[str], elsewhere: set[str]) -> Wanted | None:
     names = {canonicalize_name(name) for name in elsewhere}
-    found: dict[str, frozenset[SpecifierSet]] = {}
+    found: dict[str, set[SpecifierSet]] = {}
+    hidden: set[str] = set()
+    if len(requirements) > _MOST_COMPARED or any(len(text) > _LONGEST_REQUIREMENT for text in requirements):
+        return None
     for text in requirements:
         try:
             one = Requirement(text)
-        except InvalidRequirement:
+        except (ValueError, RecursionError):  # also what is no error of the parser's own: a number too long, too deep
             return None
         name = canonicalize_name(one.name)
-        found[name] = _HIDDEN if one.url or name in names else found.get(name, frozenset()) | {one.specifier}
-    return found
+        if one.url or name in names:
+            hidden.add(name)
+        found.setdefault(name, set()).add(one.specifier)
+    return _wanted(found, hidden)
 
 
 def _locked(value: object) -> Wanted | None:
-    found: dict[str, frozenset[SpecifierSet]] = {}
-    for one in cast("list[object]", value) if isinstance(value, list) else []:
+    found: dict[str, set[SpecifierSet]] = {}
+    hidden: set[str] = set()
+    entries = cast("list[object]", value) if isinstance(value, list) else []
+    if len(entries) > _MOST_COMPARED:
+        return None
+    for one in entries:
         entry = cast("dict[str, Any]", one) if isinstance(one, dict) else {}
         name, specifier, marker = entry.get("name"), entry.get("specifier", ""), entry.get("marker", "")
         if not (isinstance(name, str) and isinstance(specifier, str) and isinstance(marker, str)):
+            return None
+        if len(specifier) > _LONGEST_REQUIREMENT:
             return None
         if "extra ==" in marker:
             continue
         try:
             versions = SpecifierSet(specifier)
-        except InvalidSpecifier:
+        except ValueError:  # also a number of thousands of digits
             return None
         name = canonicalize_name(name)
-        found[name] = _HIDDEN if any(kind in entry for kind in _SOURCES) else found.get(name, frozenset()) | {versions}
-    return found
+        if any(kind in entry for kind in _SOURCES):
+            hidden.add(name)
+        found.setdefault(name, set()).add(versions)
+    return _wanted(found, hidden)
+
+
+def _wanted(found: Mapping[str, set[SpecifierSet]], hidden: set[str]) -> Wanted:
+    return {name: _HIDDEN if name in hidden else frozenset(versions) for name, versions in found.items()}
 
 
 def _same(asked: frozenset[SpecifierSet] | None, locked: frozenset[SpecifierSet] | None) -> bool:
