@@ -17,7 +17,10 @@ from skep_keeper.disk import MIN_FREE
 from skep_keeper.errors import KeeperError, NotFoundError
 
 _MAX_DEPTH: Final = 100
-_MAX_FILES: Final = 1_000_000
+#: A large environment has some ten thousand; empty ones take no bytes, and so no limit of bytes bounds them.
+_MAX_FILES: Final = 300_000
+#: So much of the names that the file system can have stays free: without any nobody can make a file.
+_FREE_NAMES: Final = 1 / 20
 _READ_FLAGS: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
@@ -128,8 +131,7 @@ class _Copy:
             raise KeeperError("too_large", f"folders are nested more than {_MAX_DEPTH} deep")
         for name in sorted(os.listdir(source)):
             self.count += 1
-            if self.count > _MAX_FILES:
-                raise KeeperError("too_large", f"there are more than {_MAX_FILES} files")
+            self._take_name()
             self._entry(source, name, f"{target}/{name}", depth)
         if self.changes:
             overlay.copy_marks(source, target)
@@ -188,6 +190,13 @@ class _Copy:
         while start < end and (sent := os.sendfile(writer, source, start, min(1 << 24, end - start))):
             start += sent
             self.bytes += sent
+
+    def _take_name(self) -> None:
+        if self.count > _MAX_FILES:
+            raise KeeperError("too_large", f"there are more than {_MAX_FILES} files")
+        free = os.statvfs(self.folder)
+        if free.f_favail < free.f_files * _FREE_NAMES:
+            raise KeeperError("disk_full", f"the disk of {self.folder} can take hardly any more files")
 
     def _take_space(self, found: os.stat_result) -> None:
         """Count a file, holes included, and refuse one that would fill the disk on which everybody's sandboxes lie."""

@@ -2,6 +2,7 @@
 
 import os
 import stat
+import subprocess
 
 import pytest
 
@@ -140,6 +141,29 @@ def test_what_is_too_large_leaves_nothing(layers, root, shape):
         seal(layers, root, limit=1000)
 
     assert caught.value.code == "too_large"
+    assert list((root.parent / "layers").iterdir()) == []
+
+
+@pytest.fixture
+def few_names(tmp_path):
+    """A store on a file system that can have a few hundred files."""
+    folder = tmp_path / "layers"
+    folder.mkdir()
+    subprocess.run(("mount", "-t", "tmpfs", "-o", "nr_inodes=400,size=1g", "few", str(folder)), check=True)
+    yield Layers(str(folder))
+    subprocess.run(("umount", str(folder)), check=True)
+
+
+@pytest.mark.root
+def test_empty_files_do_not_take_the_last_names(few_names, root):
+    """They have no bytes that a limit could bound; what was begun is gone, and others can make files."""
+    for number in range(390):
+        (root / f"app/{number}").touch()
+    with pytest.raises(KeeperError, match="hardly any more files") as caught:
+        seal(few_names, root)
+
+    assert caught.value.code == "disk_full"
+    assert few_names.names() == []
     assert list((root.parent / "layers").iterdir()) == []
 
 
