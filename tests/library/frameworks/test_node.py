@@ -74,6 +74,15 @@ def test_dependencies_without_a_lock_are_npms_to_choose():
     assert node(["index.js", "yarn.lock", "package-lock.json"], dependencies={"a": "1"}).install is Install.NPM_LOCK
 
 
+def test_workspaces_are_installed():
+    """Their root may depend on nothing itself: npm links them, and installs what they need."""
+    for workspaces in (["packages/*"], {"packages": ["packages/*"]}):
+        assert node(["index.js"], workspaces=workspaces).install is Install.NPM
+    assert node(["index.js"], workspaces=[]).install is Install.NOTHING
+    with pytest.raises(InvalidError, match=r"yarn\.lock"):
+        node(["index.js", "yarn.lock"], workspaces=["packages/*"])
+
+
 @pytest.mark.parametrize("script", ["preinstall", "install", "postinstall", "prepare"])
 def test_scripts_that_run_while_npm_installs(script):
     """They run without dependencies, too; other scripts, and the lock of another program, install nothing."""

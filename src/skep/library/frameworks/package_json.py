@@ -48,7 +48,7 @@ def read(listing: SourceListing) -> Package:
     whole = documents.json_object(listing, FILE, _HINT)
     dependencies = frozenset(name for key in _DEPENDENCIES for name in _texts(whole, key, values=False))
     scripts = _texts(whole, "scripts")
-    install, lock = _install(listing, dependencies, scripts)
+    install, lock = _install(listing, scripts, needs=bool(dependencies or whole.get("workspaces")))
     entry, named_by = _entry(whole)
     return Package(
         name=_text(whole, "name"),
@@ -70,11 +70,12 @@ def inside(path: str, what: str) -> str:
     return "/".join(parts)
 
 
-def _install(listing: SourceListing, dependencies: frozenset[str], scripts: Mapping[str, str]) -> tuple[Install, str]:
+def _install(listing: SourceListing, scripts: Mapping[str, str], *, needs: bool) -> tuple[Install, str]:
+    """Return how it is installed, and by which lock; *needs*: the project or a workspace of it depends on something."""
     if lock := next((file for file in _LOCKS if file in listing.files), ""):
         return Install.NPM_LOCK, lock
     other = next((file for file in _OTHER_LOCKS if file in listing.files), None)
-    if other is not None and dependencies:
+    if other is not None and needs:
         raise InvalidError(
             f"The dependencies are locked by {other}, which is {_OTHER_LOCKS[other]}'s; only npm's locks can be used.",
             code="lock_unsupported",
@@ -82,7 +83,7 @@ def _install(listing: SourceListing, dependencies: frozenset[str], scripts: Mapp
             "then npm chooses the versions.",
         )
     # Where there is nothing to fetch, npm still runs the project's own scripts of installing.
-    installs = bool(dependencies) or any(name in scripts for name in NPM_SCRIPTS)
+    installs = needs or any(name in scripts for name in NPM_SCRIPTS)
     return (Install.NPM if installs else Install.NOTHING), ""
 
 
