@@ -62,6 +62,35 @@ def test_typescript_with_a_build_is_built():
     assert node(["tsconfig.json"], scripts={"start": "node main.ts"}).prepare == ()
 
 
+@pytest.mark.parametrize(
+    ("start", "built"),
+    [
+        ("node out.js", True),
+        ("node ./dist/a.js --port 80", True),
+        ("NODE_ENV=production node --env-file .env -r dotenv/config --enable-source-maps dist/a", True),
+        ("node main.js", False),
+        ("node ./main", False),
+        ("node lib", False),
+        ("node .", False),
+        ("node", False),
+        ("node -r", False),
+        ("node -e '1'", False),
+        ("node ../out.js", False),
+        ("node /opt/out.js", False),
+        ("node 'out.js", False),
+        ("serve out.js", False),
+        ("cd packages && node out.js", False),
+        ("", False),
+    ],
+)
+def test_a_start_that_names_a_file_which_the_build_makes(start, built):
+    """The build runs if the source has no such file; what a shell or another program makes of a script is theirs."""
+    made = node(["main.js", "lib/index.js"], scripts={"start": start, "build": "node make.js"})
+    assert made.command == ("npm", "run", "--silent", "start")
+    assert made.prepare == ((BUILD,) if built else ())
+    assert node(["main.js", "lib/index.js"], scripts={"start": start}).prepare == ()
+
+
 def test_dependencies_without_a_lock_are_npms_to_choose():
     """A lock of another program is refused with what to do instead; without dependencies it does not matter."""
     assert node(["index.js"], dependencies={"a": "1"}).install is Install.NPM
