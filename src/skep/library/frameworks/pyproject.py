@@ -6,13 +6,13 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 
 from skep.kernel.errors import InvalidError
-from skep.library.frameworks import documents, unlocked
+from skep.library.frameworks import documents, packages, unlocked
 from skep.library.frameworks.documents import Table, table, texts
 from skep.product.images.model import Install, SourceListing
 
 FILE = "pyproject.toml"
 #: Files that `read` looks into.
-READS: tuple[str, ...] = (FILE, "requirements.txt", "uv.lock", "setup.cfg")
+READS: tuple[str, ...] = (FILE, "requirements.txt", "uv.lock", "setup.cfg", *packages.ENTRIES)
 
 #: Characters of a lock that is looked into.
 _LONGEST_LOCK = 256 * 1024
@@ -112,9 +112,18 @@ def _install(
         # What is no package for Poetry cannot be installed as one: only what it depends on is.
         return (Install.PYPROJECT, ()) if unlocked.in_package_mode(poetry) else (Install.NOTHING, (FILE,))
     files = (unlocked.REQUIREMENTS,) if listing.files.get(unlocked.REQUIREMENTS, 0) else ()
-    if scripts:
+    if scripts or (files and _is_package(listing, whole, project)):
         return Install.PYPROJECT, files
     return (Install.REQUIREMENTS, ()) if files else _elsewhere(listing, whole, project, poetry)
+
+
+def _is_package(listing: SourceListing, whole: Table, project: Table) -> bool:
+    """Tell whether a project that depends on nothing has to be installed itself."""
+    tool = table(whole, "tool")
+    is_none = table(tool, "uv").get("package") is False or not unlocked.in_package_mode(table(tool, "poetry"))
+    if is_none or not project or "build-system" not in whole:
+        return False
+    return packages.wants_installing(listing, _text(project, "name"))
 
 
 def _elsewhere(listing: SourceListing, whole: Table, project: Table, poetry: Table) -> tuple[Install, tuple[str, ...]]:
@@ -125,7 +134,8 @@ def _elsewhere(listing: SourceListing, whole: Table, project: Table, poetry: Tab
     if "setup.py" in listing.files or (builds and not project and "setup.cfg" in listing.files):
         return Install.PACKAGE, ()
     named = unlocked.lists(listing)
-    return Install.NOTHING, tuple(named) if len(named) == 1 else ()
+    install = Install.PYPROJECT if _is_package(listing, whole, project) else Install.NOTHING
+    return install, tuple(named) if len(named) == 1 else ()
 
 
 def _notices(listing: SourceListing, decided_by: tuple[str, ...], dependencies: Mapping[str, str]) -> Iterator[str]:

@@ -2,17 +2,16 @@
 
 from collections.abc import Sequence
 
-from skep.library.frameworks import pyproject
+from skep.library.frameworks import packages, pyproject
 from skep.library.frameworks.pyproject import Project
 from skep.product.images.model import Recognised, SourceListing
 
 ENVIRONMENT = "/opt/env"
-#: Where a program usually starts, beside main.py.
-ENTRIES = ("app.py", "agent.py", "run.py")
+_MAIN, *_OTHERS = packages.ENTRIES
 
 
 class PythonFramework:
-    """Recognises `[project.scripts]` in pyproject.toml, else main.py, else the only one of `ENTRIES`."""
+    """Recognises `[project.scripts]` in pyproject.toml, else main.py, else the only other one of `packages.ENTRIES`."""
 
     name = "python"
     order = 900
@@ -56,7 +55,7 @@ def start(listing: SourceListing, project: Project) -> tuple[tuple[str, ...], st
 def _start(listing: SourceListing, project: Project) -> tuple[tuple[str, ...], str] | None:
     if project.scripts:
         return _script(project)
-    file = "main.py" if "main.py" in listing.files else _only([one for one in ENTRIES if one in listing.files])
+    file = _MAIN if _MAIN in listing.files else _only([one for one in _OTHERS if one in listing.files])
     return None if file is None else ((interpreter(installs=project.installs), file), file)
 
 
