@@ -10,6 +10,7 @@ from listings import found
 from skep.kernel.errors import InvalidError
 from skep.library.frameworks import crew_files
 from skep.library.frameworks.crew_files import CrewFile
+from skep.product.agents import schema as schemas
 from skep.product.images.model import Install
 
 # As `crewai create crew` writes them.
@@ -48,11 +49,12 @@ research_task:
     A list
   agent: researcher
 """
+TEXT = {"type": ["string", "number", "boolean"]}
 CREW = {
     "pyproject.toml": PYPROJECT,
     "src/research/config/agents.yaml": AGENTS,
     "src/research/config/tasks.yaml": TASKS,
-    "src/research/main.py": "",
+    "src/research/main.py": 'INPUTS = json.loads(Path(os.environ["SKEP_INPUT"]).read_text())',
 }
 
 
@@ -71,7 +73,7 @@ def test_a_crew_as_its_own_command_makes_it():
     assert (made.framework, made.command, made.install) == ("crewai", ("/opt/env/bin/run_crew",), Install.PYPROJECT)
     assert made.inputs_schema == {
         "type": "object",
-        "properties": {"topic": {"type": "string"}, "current_year": {"type": "string"}},
+        "properties": {"topic": TEXT, "current_year": TEXT},
         "required": ["topic", "current_year"],
     }
     assert made.evidence == (
@@ -83,6 +85,28 @@ def test_a_crew_as_its_own_command_makes_it():
     wanted = {"UV_NO_SYNC": "1", "UV_OFFLINE": "1", "UV_PROJECT_ENVIRONMENT": "/opt/env", "OTEL_SDK_DISABLED": "true"}
     assert wanted.items() <= made.env.items()
     assert (made.requires_python, made.notices) == (">=3.10,<3.14", ())
+
+
+def test_inputs_that_crewai_makes_a_text_of():
+    """A year need not be quoted; lists and objects are no part of a sentence."""
+    schema = found(CREW).inputs_schema
+    schemas.check_inputs({"topic": "bees", "current_year": 2026}, schema)
+    schemas.check_inputs({"topic": True, "current_year": 20.5}, schema)
+    for value in ([], {}, None):
+        with pytest.raises(InvalidError):
+            schemas.check_inputs({"topic": value, "current_year": 2026}, schema)
+
+
+def test_a_crew_that_has_its_inputs_in_its_program():
+    """As `crewai create` writes it: whoever gives others is told that nothing reads them."""
+    stock = "import sys\ndef run():\n    inputs = {'topic': 'AI LLMs'}\n    trigger = json.loads(sys.argv[1])\n"
+    notices = found(CREW | {"src/research/main.py": stock}).notices
+    assert len(notices) == 1
+    assert notices[0].startswith("src/research/main.py does not read the inputs of a run")
+    for line in ("import skep", "from skep import inputs", "open(os.environ['SKEP_INPUT'])"):
+        assert found(CREW | {"src/research/main.py": f"{stock}\n{line}"}).notices == ()
+    without_keys = {name: text.replace("{", "").replace("}", "") for name, text in CREW.items()}
+    assert found(without_keys | {"src/research/main.py": stock, "pyproject.toml": PYPROJECT}).notices == ()
 
 
 def test_a_crew_is_known_by_its_files_alone():

@@ -5,6 +5,7 @@ The script that `crewai run` would start is started without it, for it ends with
 what CrewAI itself makes of a `definition` is left to it; it does that by `uv run`, which must find all as it was built.
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from itertools import islice
 from typing import Any
@@ -18,6 +19,7 @@ from skep.product.images.model import Install, Recognised, SourceListing
 
 AGENTS = "src/*/config/agents.yaml"
 TASKS = "src/*/config/tasks.yaml"
+PROGRAMS = "src/*/main.py"
 #: The inner `uv run` neither installs nor asks an index; nothing is sent to CrewAI's own servers.
 ENV: Mapping[str, str] = {
     "UV_NO_SYNC": "1",
@@ -33,6 +35,10 @@ _PACKAGES = ("crewai", "crewai-tools")
 #: The script that `crewai run` would start, by the type of the project.
 _SCRIPTS = {"crew": "run_crew", "flow": "kickoff"}
 _MOST_NOTICES = 10
+#: What a key may be: CrewAI puts it into a text, and takes lists and objects for some versions only.
+_KEY_TYPES = ("string", "number", "boolean")
+#: By one of these a program gets at the inputs of a run.
+_READS_INPUTS = re.compile(r"SKEP_INPUT|\b(?:import|from) +skep\b")
 
 
 class CrewAI:
@@ -41,7 +47,7 @@ class CrewAI:
     name = "crewai"
     order = 100
     over: tuple[str, ...] = ("python", "langchain")
-    reads: tuple[str, ...] = (*pyproject.READS, AGENTS, TASKS)
+    reads: tuple[str, ...] = (*pyproject.READS, AGENTS, TASKS, PROGRAMS)
     looks_for = "src/*/config/agents.yaml and tasks.yaml, or [tool.crewai] in pyproject.toml"
 
     def recognise(self, listing: SourceListing) -> Recognised | None:
@@ -77,6 +83,7 @@ class CrewAI:
             env=ENV,
             notices=(
                 *(() if script else (_nothing_to_start(tool),)),
+                *(_own_inputs(listing) if keys and command != _COMMAND else ()),
                 *islice(_notices(folders, read, project, depends=depends), _MOST_NOTICES),
                 *project.notices,
             ),
@@ -122,12 +129,24 @@ def _script(tool: Mapping[str, Any]) -> str:
 
 
 def _schema(keys: tuple[str, ...]) -> dict[str, Any]:
-    return {"type": "object", "properties": {key: {"type": "string"} for key in keys}, "required": list(keys)}
+    properties = {key: {"type": list(_KEY_TYPES)} for key in keys}
+    return {"type": "object", "properties": properties, "required": list(keys)}
 
 
 def _nothing_to_start(tool: Mapping[str, Any]) -> str:
     script = _script(tool)
     return f"{pyproject.FILE} has no script {script} in [project.scripts], which starts it: add it, or set `command`"
+
+
+def _own_inputs(listing: SourceListing) -> Iterator[str]:
+    """Yield words on a program that, as `crewai create` writes it, knows nothing of the inputs that are asked for."""
+    programs = [path for path in listing.texts if path.startswith("src/") and path.endswith("/main.py")]
+    programs = [path for path in sorted(programs) if path.count("/") == 2]
+    if programs and not any(_READS_INPUTS.search(listing.texts[path]) for path in programs):
+        yield (
+            f"{programs[0][:100]} does not read the inputs of a run, so its own are taken: have it say "
+            "`inputs = skep.inputs()`, with `import skep`"
+        )
 
 
 def _notices(
