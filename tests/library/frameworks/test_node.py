@@ -164,6 +164,40 @@ def test_what_is_no_json(text, words):
         found({"package.json": text})
 
 
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("22", "22"),
+        ("v22.3.0\n", "22"),
+        ("# ours\n\n20.11 # old\n", "20"),
+        ("node-v22", "22"),
+        ("lts/iron", "20"),
+        ("lts/*", ""),
+        ("lts/none", ""),
+        ("node", ""),
+        ("system", ""),
+        ("", ""),
+        ("9" * 5000, ""),
+    ],
+)
+def test_a_node_that_a_file_names(text, line):
+    """The line of the release is taken, for of each line there is one; `engines` goes over it."""
+    for file in (".nvmrc", ".node-version"):
+        made = found({"package.json": "{}", "index.js": "", file: text})
+        assert made.requires_node == line
+        assert (file in made.evidence) == bool(line)
+        assert found({"x.js": "", file: text}, ("node", "x.js")).requires_node == line
+        made = found({"package.json": '{"engines": {"node": ">=24"}}', "index.js": "", file: text})
+        assert (made.requires_node, made.evidence) == (">=24", ("index.js beside package.json",))
+
+
+def test_of_two_files_that_name_a_node_the_first_counts():
+    """.nvmrc before .node-version, if it says one."""
+    files = {"package.json": "{}", "index.js": "", ".node-version": "22"}
+    assert found(files | {".nvmrc": "24"}).requires_node == "24"
+    assert found(files | {".nvmrc": "lts/*"}).evidence == ("index.js beside package.json", ".node-version")
+
+
 @settings(max_examples=150, deadline=None)
 @given(
     st.dictionaries(

@@ -53,7 +53,7 @@ class NodeFramework:
             return None
         return Recognised(
             framework=self.name,
-            evidence=(found.evidence, *((package.lock,) if package.lock else ())),
+            evidence=tuple(filter(None, (found.evidence, package.lock, package.pinned_by))),
             command=found.command,
             install=package.install,
             language=Language.NODE,
@@ -63,13 +63,13 @@ class NodeFramework:
 
 
 def installation(listing: SourceListing) -> tuple[Install, str]:
-    """Return how a Node project is installed, and the Node that it takes; nothing without a package.json.
+    """Return how a Node project is installed, and the Node that it takes; without a package.json nothing is.
 
     Raises:
         InvalidError: `project_invalid`, `lock_unsupported`.
     """
     if FILE not in listing.files:
-        return Install.NOTHING, ""
+        return Install.NOTHING, package_json.pinned(listing)[0]
     package = package_json.read(listing)
     return package.install, package.requires_node
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from skep.kernel.errors import InvalidError
 from skep.product.images.model import Language, Recognised, SourceListing
+from skep.product.images.planning import shell_words
 from skep.product.images.ports import Chooses, Framework, Overrides, TakesCommands
 
 _SHOWN_FILES = 20
@@ -31,9 +32,10 @@ def recognise(listing: SourceListing, frameworks: Sequence[Framework], command: 
             found = framework.override(listing, found)
     if found is None:
         raise _nothing(listing, frameworks)
-    if not command:
-        return found
-    return replace(found, evidence=(*found.evidence, "command"), command=startable(command, found))
+    if command:
+        found = replace(found, evidence=(*found.evidence, "command"), command=startable(command, found))
+    words = filter(None, map(shell_words.notice, (found.command, *found.prepare)))
+    return replace(found, notices=(*found.notices, *words))
 
 
 def startable(command: tuple[str, ...], found: Recognised) -> tuple[str, ...]:
