@@ -68,3 +68,22 @@ def test_a_build_system_by_habit(text, main, files):
         Install.NOTHING,
         ("python3", "main.py"),
     )
+
+
+def test_the_only_package_that_can_be_started():
+    """From `src` it is installed for that; of the root it lies there, beside what is installed."""
+    in_src = found({"pyproject.toml": BUILT, "src/zed/__main__.py": ""})
+    assert (in_src.command, in_src.install) == (("python", "-m", "zed"), Install.PYPROJECT)
+    assert in_src.evidence == ("src/zed/__main__.py", "pyproject.toml")
+    in_root = found({"requirements.txt": "humanize", "zed/__main__.py": "", "tests/__main__.py": ""})
+    assert (in_root.command, in_root.install) == (("python", "-m", "zed"), Install.REQUIREMENTS)
+    assert found({"setup.py": "", "src/zed/__main__.py": ""}).command == ("python", "-m", "zed")
+    assert found({"pyproject.toml": BUILT, "src/zed/__main__.py": "", "app.py": ""}).command == ("python3", "app.py")
+
+
+def test_scripts_of_poetry():
+    """Poetry makes them where it makes a package; a wrong one, and one that is a file, are none of these."""
+    scripts = '[tool.poetry.scripts]\nzed = "zed:main"\n"../x" = "a:b"\ny = {reference = "y", type = "file"}\n'
+    text = f'[tool.poetry]\nname = "zed"\n{scripts}[build-system]\nrequires = ["poetry-core"]\n'
+    made = found({"pyproject.toml": text, "zed/__init__.py": ""})
+    assert (made.command, made.install) == (("/opt/env/bin/zed",), Install.PYPROJECT)

@@ -9,10 +9,11 @@ from skep.kernel.errors import InvalidError
 from skep.library.frameworks import documents, packages, unlocked
 from skep.library.frameworks.documents import Table, table, texts
 from skep.product.images.model import Install, SourceListing
+from skep.product.images.planning import manifests
 
 FILE = "pyproject.toml"
 #: Files that `read` looks into.
-READS: tuple[str, ...] = (FILE, "requirements.txt", "uv.lock", "setup.cfg", *packages.ENTRIES)
+READS: tuple[str, ...] = (FILE, "requirements.txt", "uv.lock", "setup.cfg", "setup.py", *packages.ENTRIES)
 
 #: Characters of a lock that is looked into.
 _LONGEST_LOCK = 256 * 1024
@@ -37,6 +38,8 @@ class Project:
     #: Name -> "module:function", as in [project.scripts].
     scripts: Mapping[str, str] = field(default_factory=dict[str, str])
     install: Install
+    #: Whether it is installed itself, beside what it depends on.
+    packaged: bool = False
     #: Further files of requirements.
     requirement_files: tuple[str, ...] = ()
     #: The files that said how it is installed.
@@ -61,8 +64,8 @@ def read(listing: SourceListing) -> Project:
     """
     whole = documents.toml(listing, FILE)
     project = _project(whole)
-    scripts = _scripts(project)
     tool = table(whole, "tool")
+    scripts = _scripts(project) or _scripts_of_poetry(listing, whole)
     install, files = _install(listing, whole, project, scripts)
     decided_by = (*filter(None, (_DECIDED.get(install, ""),)), *files)
     if install is Install.PACKAGE:
@@ -73,6 +76,7 @@ def read(listing: SourceListing) -> Project:
         requires_python=_text(project, "requires-python") or unlocked.python_of_poetry(table(tool, "poetry")),
         scripts=scripts,
         install=install,
+        packaged=install is Install.PACKAGE or manifests.is_packaged(install, whole),
         requirement_files=files,
         decided_by=decided_by,
         dependencies=dependencies,
@@ -172,6 +176,14 @@ def _scripts(project: Table) -> dict[str, str]:
         if not isinstance(target, str) or not _SCRIPT_NAME.fullmatch(name) or name in (".", ".."):
             raise _wrong(f"the script {name[:80]!r} in [project.scripts] is not NAME = 'module:function'")
     return cast("dict[str, str]", found)
+
+
+def _scripts_of_poetry(listing: SourceListing, whole: Table) -> dict[str, str]:
+    """Return the same of Poetry's own table, which its build backend heeds where it makes a package at all."""
+    poetry = table(table(whole, "tool"), "poetry")
+    makes = "build-system" in whole and unlocked.in_package_mode(poetry) and unlocked.has_package(listing, poetry)
+    said = table(poetry, "scripts").items() if makes else ()
+    return {name: target for name, target in said if isinstance(target, str) and _SCRIPT_NAME.fullmatch(name)}
 
 
 def _text(project: Table, key: str) -> str:
