@@ -1,5 +1,7 @@
 """What installers say when they fail becomes a sentence that its reader can act on."""
 
+import pytest
+
 from skep.product.images import failures, installers
 from skep.product.images.planning import locks
 
@@ -179,6 +181,19 @@ def test_a_source_distribution_without_a_compiler() -> None:
     )
 
     assert failure.message.endswith("No such file or directory: 'cc'")
+
+
+@pytest.mark.parametrize("said", ["", "Error getting the version from source `vcs`: "])
+def test_a_version_that_only_git_knows(said) -> None:
+    """No compiler helps there: what to write is told, for both programs that ask git."""
+    failure = failures.of_install(
+        "error: Failed to build `zed @ file:///app`\n  cause: The build backend returned an error\n"
+        f"         LookupError: {said}setuptools-scm was unable to detect version for /app.\n"
+    )
+
+    assert failure.message == "zed @ file:///app takes its version from git's history, which is not in a source."
+    assert "fallback_version" in (failure.hint or "")
+    assert "fallback-version" in (failure.hint or "")
 
 
 def test_a_source_that_wanted_the_network_is_told_by_the_door() -> None:

@@ -30,6 +30,8 @@ _SCRIPT_COMMAND = re.compile(r"^npm error command sh -c (.{1,300})$", re.MULTILI
 _SCRIPT_WHY = re.compile(r"\bERR! (?:stack Error|install )|^gyp: |fatal error: |\berror: |^\w*Error: ")
 _MODULES = "/node_modules/"
 _SDIST = re.compile(r"Failed to build `([^`]{1,200})`")
+#: Of setuptools-scm, on which hatch-vcs stands, too.
+_NO_VERSION = "unable to detect version"
 _BACKEND = "The build backend returned an error"
 #: What a compiler, its absence, or Python itself says last of why.
 _WHY = re.compile(
@@ -103,6 +105,14 @@ def of_source_build(words: str) -> Failure | None:
     built = _SDIST.search(words)
     if built is None and _BACKEND not in words:
         return None
+    if _NO_VERSION in words:
+        whose = built[1] if built else "A package"
+        return Failure(
+            code="install_failed",
+            message=f"{whose} takes its version from git's history, which is not in a source.",
+            hint='Give it one for that case in pyproject.toml: `fallback_version = "0.0.0"` in [tool.setuptools_scm], '
+            'with hatch-vcs `fallback-version = "0.0.0"` in [tool.hatch.version].',
+        )
     lines = [line.strip() for line in words[built.end() if built else 0 :].splitlines()]
     reasons = [line for line in lines if _WHY.search(line) and not line.startswith("error: Command '[")]
     why = f": {reasons[-1][:_LONGEST]}" if reasons else ""
