@@ -211,6 +211,22 @@ def test_an_example_is_deployed_and_runs(skep, remote, example):
         assert ended["result"] == example.result
 
 
+@pytest.mark.slow
+def test_a_crew_that_crashes_is_a_run_that_fails(skep, git):
+    """CrewAI's own command ends with 0 when the crew does not: the exit code is the crew's."""
+    user = User(url=skep.url, token=skep.token)
+    folder = EXAMPLES / "crewai"
+    files = {str(path.relative_to(folder)): path.read_text() for path in folder.rglob("*.*") if path.is_file()}
+    files["src/research_crew/main.py"] = "def run():\n    raise SystemExit('the hive is empty')\n"
+    git.repository("crashing").commit(files)
+    assert deployed(user, "crashing-crew", {"git": {"url": git.url("crashing")}})["status"] == "succeeded"
+
+    run = user.run("crashing-crew", {"topic": "bees"})
+
+    assert (run["status"], run["exit_code"]) == ("failed", 1)
+    assert "the hive is empty" in run["output"]["stderr"]
+
+
 def test_inputs_that_do_not_fit_are_told_by_the_example(skep, remote):
     """The example in TypeScript checks its inputs, says in one line what is wrong, and ends with 2."""
     user = User(url=skep.url, token=skep.token)

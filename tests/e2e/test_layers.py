@@ -411,6 +411,27 @@ def test_npm_scripts_that_fail_are_told(owners, index):
     assert "the script is sorry" in error["message"]
 
 
+@pytest.mark.parametrize(
+    ("script", "told"),
+    [
+        ("build", "`npm run build` failed: the queen is missing"),
+        (
+            "prepare",
+            "The project's own script `echo the queen is missing; exit 3` failed while npm installed: the queen",
+        ),
+    ],
+)
+def test_scripts_of_the_projects_own_that_fail_are_told(owners, script, told):
+    """What they printed is the reason, though they complained of nothing."""
+    scripts = {script: "echo the queen is missing; exit 3"}
+    manifest = {"scripts": scripts, "main": "made.js"} if script == "build" else {"scripts": scripts}
+
+    error = failed(owners[0], f"npm-own-{script}", npm_source(manifest=manifest))
+
+    assert error["code"] == "install_failed"
+    assert error["message"].startswith(told)
+
+
 def test_an_npm_package_that_does_not_exist_is_named(owners):
     """A name that the registry does not know is in the error."""
     error = failed(owners[0], "npm-none", npm_source(manifest={"dependencies": {"surely-not-there": "1.0.0"}}))

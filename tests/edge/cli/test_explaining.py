@@ -76,6 +76,9 @@ def test_inputs_that_a_schema_does_not_name():
     """Without a schema any object is taken, and one without properties says as much."""
     assert explaining.inputs(None) == ["any JSON object"]
     assert explaining.inputs({}) == ["any"]
+    assert explaining.inputs({"properties": {"n": {"type": ["string", "number"]}}}) == [
+        "n (string or number), optional"
+    ]
     assert explaining.inputs({"properties": [], "required": 3}) == ["any"]
 
 

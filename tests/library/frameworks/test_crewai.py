@@ -10,6 +10,7 @@ from listings import found
 from skep.kernel.errors import InvalidError
 from skep.library.frameworks import crew_files
 from skep.library.frameworks.crew_files import CrewFile
+from skep.product.agents import schema as schemas
 from skep.product.images.model import Install
 
 # As `crewai create crew` writes them.
@@ -48,11 +49,12 @@ research_task:
     A list
   agent: researcher
 """
+TEXT = {"type": ["string", "number", "boolean"]}
 CREW = {
     "pyproject.toml": PYPROJECT,
     "src/research/config/agents.yaml": AGENTS,
     "src/research/config/tasks.yaml": TASKS,
-    "src/research/main.py": "",
+    "src/research/main.py": 'INPUTS = json.loads(Path(os.environ["SKEP_INPUT"]).read_text())',
 }
 
 
@@ -66,22 +68,45 @@ def refused(**changed):
 
 
 def test_a_crew_as_its_own_command_makes_it():
-    """The keys in braces are its inputs, `crewai run` its command; what that calls neither syncs nor goes online."""
+    """The keys in braces are its inputs; its script is its command, for `crewai run` ends with 0 when that fails."""
     made = found(CREW)
-    assert (made.framework, made.command, made.install) == ("crewai", ("crewai", "run"), Install.PYPROJECT)
+    assert (made.framework, made.command, made.install) == ("crewai", ("/opt/env/bin/run_crew",), Install.PYPROJECT)
     assert made.inputs_schema == {
         "type": "object",
-        "properties": {"topic": {"type": "string"}, "current_year": {"type": "string"}},
+        "properties": {"topic": TEXT, "current_year": TEXT},
         "required": ["topic", "current_year"],
     }
     assert made.evidence == (
         "[tool.crewai] of pyproject.toml",
         "src/research/config/agents.yaml",
         "src/research/config/tasks.yaml",
+        "script run_crew of pyproject.toml",
     )
     wanted = {"UV_NO_SYNC": "1", "UV_OFFLINE": "1", "UV_PROJECT_ENVIRONMENT": "/opt/env", "OTEL_SDK_DISABLED": "true"}
     assert wanted.items() <= made.env.items()
     assert (made.requires_python, made.notices) == (">=3.10,<3.14", ())
+
+
+def test_inputs_that_crewai_makes_a_text_of():
+    """A year need not be quoted; lists and objects are no part of a sentence."""
+    schema = found(CREW).inputs_schema
+    schemas.check_inputs({"topic": "bees", "current_year": 2026}, schema)
+    schemas.check_inputs({"topic": True, "current_year": 20.5}, schema)
+    for value in ([], {}, None):
+        with pytest.raises(InvalidError):
+            schemas.check_inputs({"topic": value, "current_year": 2026}, schema)
+
+
+def test_a_crew_that_has_its_inputs_in_its_program():
+    """As `crewai create` writes it: whoever gives others is told that nothing reads them."""
+    stock = "import sys\ndef run():\n    inputs = {'topic': 'AI LLMs'}\n    trigger = json.loads(sys.argv[1])\n"
+    notices = found(CREW | {"src/research/main.py": stock}).notices
+    assert len(notices) == 1
+    assert notices[0].startswith("src/research/main.py does not read the inputs of a run")
+    for line in ("import skep", "from skep import inputs", "open(os.environ['SKEP_INPUT'])"):
+        assert found(CREW | {"src/research/main.py": f"{stock}\n{line}"}).notices == ()
+    without_keys = {name: text.replace("{", "").replace("}", "") for name, text in CREW.items()}
+    assert found(without_keys | {"src/research/main.py": stock, "pyproject.toml": PYPROJECT}).notices == ()
 
 
 def test_a_crew_is_known_by_its_files_alone():
@@ -94,21 +119,43 @@ def test_a_flow():
     """It has its crews deeper, and another script."""
     text = PYPROJECT.replace("run_crew", "kickoff").replace('"crew"', '"flow"')
     made = found({"pyproject.toml": text, "src/research/crews/one/config/agents.yaml": AGENTS})
-    assert (made.framework, made.command, made.inputs_schema) == ("crewai", ("crewai", "run"), None)
+    assert (made.framework, made.command, made.inputs_schema) == ("crewai", ("/opt/env/bin/kickoff",), None)
+
+
+def test_a_flow_that_has_the_script_of_a_crew_too():
+    """As `crewai create flow` writes it: the type says which is meant."""
+    scripts = 'run_crew = "research.main:run"\nkickoff = "research.main:kickoff"'
+    text = PYPROJECT.replace('run_crew = "research.main:run"', scripts)
+    assert found(CREW | {"pyproject.toml": text}).command == ("/opt/env/bin/run_crew",)
+    assert found(CREW | {"pyproject.toml": text.replace('"crew"', '"flow"')}).command == ("/opt/env/bin/kickoff",)
 
 
 def test_a_crew_in_json():
-    """It needs no script; that its inputs are its file's is said."""
+    """Only CrewAI's own command knows what its file means, and what that calls neither syncs nor goes online.
+
+    It needs no script, and would not be asked for one; that its inputs are its file's is said.
+    """
     text = PYPROJECT.partition("[project.scripts]")[0] + '[tool.crewai]\ntype = "crew"\ndefinition = "crew.jsonc"\n'
     made = found({"pyproject.toml": text, "crew.jsonc": "{}"})
     assert (made.framework, made.command) == ("crewai", ("crewai", "run"))
+    assert found({"pyproject.toml": text.replace("[tool.", "[project.scripts]\nrun_crew = 'a:b'\n[tool.")}).command == (
+        ("crewai", "run")
+    )
     assert "starts crew.jsonc with the inputs of that file" in made.notices[0]
 
 
 def test_a_crew_without_the_script_is_started_as_any_project():
-    """`crewai run` would find nothing to start."""
+    """By another script of its own."""
     made = found(CREW | {"pyproject.toml": PYPROJECT.replace('run_crew = "research.main:run"\n', "")})
     assert made.command == ("/opt/env/bin/research",)
+
+
+def test_a_crew_with_nothing_to_start():
+    """Its run fails, and does not end well as that of `crewai run` would; what is missing is said before."""
+    text = PYPROJECT.replace(PYPROJECT[PYPROJECT.index("[project.scripts]") : PYPROJECT.index("[build")], "")
+    made = found(CREW | {"pyproject.toml": text})
+    assert made.command == ("/opt/env/bin/run_crew",)
+    assert "has no script run_crew in [project.scripts]" in made.notices[0]
 
 
 def test_files_that_only_look_like_a_crews():

@@ -15,9 +15,16 @@ def test_a_dockerfile_alone_needs_a_builder():
         assert "skep.yaml" in caught.value.hint
 
 
-def test_a_dockerfile_beside_a_project_says_nothing():
-    """Neither beside one that is recognised, nor where a command is known."""
+def test_a_dockerfile_beside_a_project_is_not_used():
+    """That is said, be the project recognised or its command given."""
     assert found({"Dockerfile": "", "main.py": ""}).framework == "python"
-    assert found({"Dockerfile": "", "main.py": ""}).notices == ()
+    for made in (
+        found({"Dockerfile": "", "main.py": ""}),
+        found({"Dockerfile": "", "skep.yaml": "command: python x.py"}),
+        found({"Dockerfile": ""}, ("sh", "x")),
+    ):
+        assert made.notices == (
+            "Dockerfile is not used: this installation cannot build it, and goes by what else there is",
+        )
     assert found({"Dockerfile": "", "skep.yaml": "command: python x.py"}).command == ("python3", "x.py")
-    assert found({"Containerfile": ""}, ("sh", "x")).command == ("sh", "x")
+    assert found({"Containerfile": ""}, ("sh", "x")).notices[0].startswith("Containerfile is not used")

@@ -62,6 +62,35 @@ def test_typescript_with_a_build_is_built():
     assert node(["tsconfig.json"], scripts={"start": "node main.ts"}).prepare == ()
 
 
+@pytest.mark.parametrize(
+    ("start", "built"),
+    [
+        ("node out.js", True),
+        ("node ./dist/a.js --port 80", True),
+        ("NODE_ENV=production node --env-file .env -r dotenv/config --enable-source-maps dist/a", True),
+        ("node main.js", False),
+        ("node ./main", False),
+        ("node lib", False),
+        ("node .", False),
+        ("node", False),
+        ("node -r", False),
+        ("node -e '1'", False),
+        ("node ../out.js", False),
+        ("node /opt/out.js", False),
+        ("node 'out.js", False),
+        ("serve out.js", False),
+        ("cd packages && node out.js", False),
+        ("", False),
+    ],
+)
+def test_a_start_that_names_a_file_which_the_build_makes(start, built):
+    """The build runs if the source has no such file; what a shell or another program makes of a script is theirs."""
+    made = node(["main.js", "lib/index.js"], scripts={"start": start, "build": "node make.js"})
+    assert made.command == ("npm", "run", "--silent", "start")
+    assert made.prepare == ((BUILD,) if built else ())
+    assert node(["main.js", "lib/index.js"], scripts={"start": start}).prepare == ()
+
+
 def test_dependencies_without_a_lock_are_npms_to_choose():
     """A lock of another program is refused with what to do instead; without dependencies it does not matter."""
     assert node(["index.js"], dependencies={"a": "1"}).install is Install.NPM
@@ -72,6 +101,15 @@ def test_dependencies_without_a_lock_are_npms_to_choose():
         assert "npm install --package-lock-only" in caught.value.hint
     assert node(["index.js", "yarn.lock"]).install is Install.NOTHING
     assert node(["index.js", "yarn.lock", "package-lock.json"], dependencies={"a": "1"}).install is Install.NPM_LOCK
+
+
+def test_workspaces_are_installed():
+    """Their root may depend on nothing itself: npm links them, and installs what they need."""
+    for workspaces in (["packages/*"], {"packages": ["packages/*"]}):
+        assert node(["index.js"], workspaces=workspaces).install is Install.NPM
+    assert node(["index.js"], workspaces=[]).install is Install.NOTHING
+    with pytest.raises(InvalidError, match=r"yarn\.lock"):
+        node(["index.js", "yarn.lock"], workspaces=["packages/*"])
 
 
 @pytest.mark.parametrize("script", ["preinstall", "install", "postinstall", "prepare"])
@@ -124,6 +162,40 @@ def test_what_is_no_json(text, words):
     """With line and column where there are some."""
     with pytest.raises(InvalidError, match=words):
         found({"package.json": text})
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("22", "22"),
+        ("v22.3.0\n", "22"),
+        ("# ours\n\n20.11 # old\n", "20"),
+        ("node-v22", "22"),
+        ("lts/iron", "20"),
+        ("lts/*", ""),
+        ("lts/none", ""),
+        ("node", ""),
+        ("system", ""),
+        ("", ""),
+        ("9" * 5000, ""),
+    ],
+)
+def test_a_node_that_a_file_names(text, line):
+    """The line of the release is taken, for of each line there is one; `engines` goes over it."""
+    for file in (".nvmrc", ".node-version"):
+        made = found({"package.json": "{}", "index.js": "", file: text})
+        assert made.requires_node == line
+        assert (file in made.evidence) == bool(line)
+        assert found({"x.js": "", file: text}, ("node", "x.js")).requires_node == line
+        made = found({"package.json": '{"engines": {"node": ">=24"}}', "index.js": "", file: text})
+        assert (made.requires_node, made.evidence) == (">=24", ("index.js beside package.json",))
+
+
+def test_of_two_files_that_name_a_node_the_first_counts():
+    """.nvmrc before .node-version, if it says one."""
+    files = {"package.json": "{}", "index.js": "", ".node-version": "22"}
+    assert found(files | {".nvmrc": "24"}).requires_node == "24"
+    assert found(files | {".nvmrc": "lts/*"}).evidence == ("index.js beside package.json", ".node-version")
 
 
 @settings(max_examples=150, deadline=None)

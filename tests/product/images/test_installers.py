@@ -1,6 +1,8 @@
 """What installers say when they fail becomes a sentence that its reader can act on."""
 
-from skep.product.images import failures
+import pytest
+
+from skep.product.images import failures, installers
 from skep.product.images.planning import locks
 
 MANUAL = "npm error\nnpm error Usage:\n" + "npm error   --omit\n" * 400
@@ -68,6 +70,88 @@ def test_a_version_that_the_registry_has_not() -> None:
     assert failure.message.endswith("No matching version found for marked@999.")
 
 
+GYP = """\
+npm error code 1
+npm error path /app/node_modules/@bees/bcrypt
+npm error command failed
+npm error command sh -c node-pre-gyp || node-gyp rebuild
+npm error gyp info it worked if it ends with ok
+npm error gyp info using node-gyp@12.4.0
+npm error ../src/a.cc:1:10: fatal error: queen.h: No such file or directory
+npm error gyp ERR! build error
+npm error gyp ERR! stack Error: `make` failed with exit code: 2
+npm error gyp ERR! cwd /app/node_modules/@bees/bcrypt
+npm error gyp ERR! not ok
+npm error A complete log of this run can be found in: /tmp/npm-cache/_logs/x-debug-0.log
+"""
+
+
+def test_a_package_whose_script_fails() -> None:
+    """It is named with its script; of what that said, and npm repeats, the errors are told."""
+    failure = failures.of_install(GYP)
+
+    assert failure.code == "install_failed"
+    assert failure.message == (
+        "The package @bees/bcrypt could not be installed: its script `node-pre-gyp || node-gyp rebuild` failed: "
+        "../src/a.cc:1:10: fatal error: queen.h: No such file or directory\n"
+        "gyp ERR! stack Error: `make` failed with exit code: 2"
+    )
+
+
+def test_a_package_whose_script_says_too_much() -> None:
+    """Where npm's own words are lost before it, the last ones of node-gyp name the package."""
+    failure = failures.of_install(GYP[GYP.index("npm error gyp info using") :])
+
+    assert failure.message.startswith("The package @bees/bcrypt could not be installed: its script failed: ../src/a.cc")
+
+
+def test_a_package_whose_script_gives_no_error() -> None:
+    """Its last lines are told; silence is, too."""
+    framed = (
+        "npm error path /app/node_modules/a\nnpm error command sh -c x\n{}npm error A complete log of this run can "
+    )
+    framed += "be found in: /tmp/x\n"
+
+    assert failures.of_install(framed.format("npm error so it is\n")).message.endswith("`x` failed: so it is")
+    assert failures.of_install(framed.format("")).message.endswith("`x` failed: it printed nothing")
+
+
+def test_a_script_of_the_projects_own_that_npm_runs_as_it_installs() -> None:
+    """It is said to be the project's; what it printed is told where it complained of nothing."""
+    words = failures.last_words(
+        "npm error code 2\nnpm error path /app\nnpm error command failed\nnpm error command sh -c tsc\n",
+        "\n> x@1.0.0 prepare\n> tsc\n\nsrc/a.ts(1,1): error TS2304\n",
+    )
+
+    failure = failures.of_install(words)
+
+    assert failure.message == ("The project's own script `tsc` failed while npm installed: src/a.ts(1,1): error TS2304")
+
+
+def test_a_command_of_the_projects_own() -> None:
+    """It is named, with the end of what it complained of, else of what it printed."""
+    build = ("npm", "run", "build")
+    printed = "\n> x@1.0.0 build\n> tsc\n\nsrc/a.ts(1,1): error TS2304\n"
+
+    assert failures.of_own(build, failures.last_words("", printed)).message == (
+        "`npm run build` failed: src/a.ts(1,1): error TS2304"
+    )
+    assert failures.of_own(build, failures.last_words("npm warn x\nit broke\n", printed)).message == (
+        "`npm run build` failed: it broke"
+    )
+    silent = failures.of_own(("make", "x" * 5000), failures.last_words("", ""), "Not to evil:443.")
+    assert silent.message.endswith("` failed: it printed nothing")
+    assert (len(silent.message) < 300, silent.hint) == (True, "Not to evil:443.")
+
+
+def test_which_commands_are_the_projects_own() -> None:
+    """All but those of uv and of npm that install."""
+    assert installers.is_own(("npm", "run", "build"))
+    assert installers.is_own(("python", "prepare.py"))
+    assert not installers.is_own(("npm", "ci", "--no-audit"))
+    assert not installers.is_own(("/opt/skep/bin/uv", "venv"))
+
+
 def test_a_script_that_fails_is_quoted_without_what_helps_nobody() -> None:
     """What the script said stays; the path of a log in a sandbox that is gone does not."""
     failure = failures.of_install(
@@ -97,6 +181,19 @@ def test_a_source_distribution_without_a_compiler() -> None:
     )
 
     assert failure.message.endswith("No such file or directory: 'cc'")
+
+
+@pytest.mark.parametrize("said", ["", "Error getting the version from source `vcs`: "])
+def test_a_version_that_only_git_knows(said) -> None:
+    """No compiler helps there: what to write is told, for both programs that ask git."""
+    failure = failures.of_install(
+        "error: Failed to build `zed @ file:///app`\n  cause: The build backend returned an error\n"
+        f"         LookupError: {said}setuptools-scm was unable to detect version for /app.\n"
+    )
+
+    assert failure.message == "zed @ file:///app takes its version from git's history, which is not in a source."
+    assert "fallback_version" in (failure.hint or "")
+    assert "fallback-version" in (failure.hint or "")
 
 
 def test_a_source_that_wanted_the_network_is_told_by_the_door() -> None:

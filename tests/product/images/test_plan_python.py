@@ -38,7 +38,8 @@ def test_the_python_that_a_project_gets(demand: str, wish: str, taken: str):
     listing = replace(listing, texts={name.replace("_python", ".python"): text for name, text in listing.texts.items()})
     made = plan_build(listing, python(Install.NOTHING, requires_python=demand), None, BASE, "prj_1")
     whose = "the machine's" if taken == "3.11.2" else "uv's copy"
-    assert made.runtimes == (f"Python {taken} ({whose})",)
+    by = ", by .python-version" if wish and "pypy" not in wish else ""
+    assert made.runtimes == (f"Python {taken} ({whose}){by}",)
 
 
 def test_a_copy_of_python():

@@ -223,6 +223,19 @@ async def test_a_package_with_a_script(rig) -> None:
     assert await run_image(rig, await rig.image_of(build), build.recognised.command) == (0, "it runs\n")
 
 
+async def test_a_program_beside_a_package_of_its_own(rig) -> None:
+    """The project is installed for what its program imports, though it depends on nothing."""
+    pyproject = (
+        '[project]\nname="bees"\nversion="1"\n[build-system]\nrequires=["setuptools"]\n'
+        'build-backend="setuptools.build_meta"\n'
+    )
+    files = {"pyproject.toml": pyproject, "main.py": "import zed\nzed.main()\n"}
+    files["src/zed/__init__.py"] = "def main():\n    print('it runs')\n"
+    build = await rig.built(FilesSource(files=files))
+    assert build.failure is None, await rig.log_of(build)
+    assert await run_image(rig, await rig.image_of(build), build.recognised.command) == (0, "it runs\n")
+
+
 async def test_dependencies_that_cannot_be_had(rig) -> None:
     """The resolver's own words, the Python that is wanted, and hosts that are not to be reached."""
     none = await rig.built(FilesSource(files={"main.py": "", "requirements.txt": "humanize==0.0.0.dev9\n"}))

@@ -41,6 +41,17 @@ def test_a_source_may_choose():
     assert caught.value.code == "langgraph_invalid"
 
 
+@pytest.mark.parametrize("file", ["skep.yml", ".skep.yaml", ".skep.yml"])
+def test_a_file_that_nearly_has_the_right_name(file):
+    """It is not read, and that is said; where nothing else is known it is the reason."""
+    assert found({"main.py": "", file: "name: x"}).notices == (f"{file} is not read: the file is named skep.yaml",)
+    assert found({"main.py": "", file: "", "skep.yaml": "name: x"}).notices == ()
+    assert found({file: ""}, ("sh", "x")).notices == (f"{file} is not read: the file is named skep.yaml",)
+    with pytest.raises(InvalidError, match=r"is not read: the file is named skep\.yaml") as caught:
+        found({file: "command: sh x"})
+    assert caught.value.code == "nothing_recognised"
+
+
 def test_a_choice_that_does_not_fit_is_refused():
     """At its place, with what that framework looks for; a command makes it fit."""
     with pytest.raises(InvalidError, match=r"line 1, column 12: the source is no crewai; that is src/\*/config/agents"):

@@ -93,7 +93,9 @@ def inputs(schema: dict[str, Any] | None) -> list[str]:
 
 def _type(schema: object) -> str:
     type_ = cast("dict[str, object]", schema).get("type") if isinstance(schema, dict) else None
-    return f" ({type_})" if isinstance(type_, str) else ""
+    several = cast("list[object]", type_) if isinstance(type_, list) else [type_]
+    names = [one for one in several if isinstance(one, str)]
+    return f" ({' or '.join(names)})" if names else ""
 
 
 def _some(names: Iterable[str]) -> str:

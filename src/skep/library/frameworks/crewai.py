@@ -1,9 +1,11 @@
 """Crews and flows of CrewAI (https://pypi.org/project/crewai/), as its own command lays them out.
 
 A crew has `src/*/config/agents.yaml` and `tasks.yaml`; `[tool.crewai]` of pyproject.toml tells one too, and a flow.
-`crewai run` starts the project's script by `uv run`, which must find everything as it was built.
+The script that `crewai run` would start is started without it, for it ends with 0 whatever becomes of the script. Only
+what CrewAI itself makes of a `definition` is left to it; it does that by `uv run`, which must find all as it was built.
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from itertools import islice
 from typing import Any
@@ -17,6 +19,7 @@ from skep.product.images.model import Install, Recognised, SourceListing
 
 AGENTS = "src/*/config/agents.yaml"
 TASKS = "src/*/config/tasks.yaml"
+PROGRAMS = "src/*/main.py"
 #: The inner `uv run` neither installs nor asks an index; nothing is sent to CrewAI's own servers.
 ENV: Mapping[str, str] = {
     "UV_NO_SYNC": "1",
@@ -29,9 +32,13 @@ ENV: Mapping[str, str] = {
 }
 _COMMAND = ("crewai", "run")
 _PACKAGES = ("crewai", "crewai-tools")
-#: The script that `crewai run` starts, by the type of the project.
+#: The script that `crewai run` would start, by the type of the project.
 _SCRIPTS = {"crew": "run_crew", "flow": "kickoff"}
 _MOST_NOTICES = 10
+#: What a key may be: CrewAI puts it into a text, and takes lists and objects for some versions only.
+_KEY_TYPES = ("string", "number", "boolean")
+#: By one of these a program gets at the inputs of a run.
+_READS_INPUTS = re.compile(r"SKEP_INPUT|\b(?:import|from) +skep\b")
 
 
 class CrewAI:
@@ -40,7 +47,7 @@ class CrewAI:
     name = "crewai"
     order = 100
     over: tuple[str, ...] = ("python", "langchain")
-    reads: tuple[str, ...] = (*pyproject.READS, AGENTS, TASKS)
+    reads: tuple[str, ...] = (*pyproject.READS, AGENTS, TASKS, PROGRAMS)
     looks_for = "src/*/config/agents.yaml and tasks.yaml, or [tool.crewai] in pyproject.toml"
 
     def recognise(self, listing: SourceListing) -> Recognised | None:
@@ -74,7 +81,12 @@ class CrewAI:
             requirement_files=project.requirement_files,
             inputs_schema=_schema(keys) if keys else None,
             env=ENV,
-            notices=tuple(islice(_notices(folders, read, project, depends=depends), _MOST_NOTICES)) + project.notices,
+            notices=(
+                *(() if script else (_nothing_to_start(tool),)),
+                *(_own_inputs(listing) if keys and command != _COMMAND else ()),
+                *islice(_notices(folders, read, project, depends=depends), _MOST_NOTICES),
+                *project.notices,
+            ),
         )
 
 
@@ -101,16 +113,40 @@ def _read(listing: SourceListing, folders: Mapping[str, list[str]]) -> dict[str,
 
 
 def _command(listing: SourceListing, project: Project, tool: Mapping[str, Any]) -> tuple[tuple[str, ...], list[str]]:
-    """Return `crewai run` where it has something to start, else what starts any Python project."""
-    kind = "flow" if tool.get("type") == "flow" else "crew"
-    if _SCRIPTS[kind] in project.scripts or isinstance(tool.get("definition"), str):
-        return _COMMAND, []
+    """Return what starts the project, and what spoke for it beside its files; without that it cannot be started."""
+    script = _script(tool)
+    own = f"{python.ENVIRONMENT}/bin/{script}"
+    if isinstance(tool.get("definition"), str):
+        return _COMMAND, [f"definition in [tool.crewai] of {pyproject.FILE}"]
+    if script in project.scripts:
+        return (own,), [f"script {script} of {pyproject.FILE}"]
     found = python.start(listing, project)
-    return (_COMMAND, []) if found is None else (found[0], [found[1]])
+    return ((own,), []) if found is None else (found[0], [found[1]])
+
+
+def _script(tool: Mapping[str, Any]) -> str:
+    return _SCRIPTS["flow" if tool.get("type") == "flow" else "crew"]
 
 
 def _schema(keys: tuple[str, ...]) -> dict[str, Any]:
-    return {"type": "object", "properties": {key: {"type": "string"} for key in keys}, "required": list(keys)}
+    properties = {key: {"type": list(_KEY_TYPES)} for key in keys}
+    return {"type": "object", "properties": properties, "required": list(keys)}
+
+
+def _nothing_to_start(tool: Mapping[str, Any]) -> str:
+    script = _script(tool)
+    return f"{pyproject.FILE} has no script {script} in [project.scripts], which starts it: add it, or set `command`"
+
+
+def _own_inputs(listing: SourceListing) -> Iterator[str]:
+    """Yield words on a program that, as `crewai create` writes it, knows nothing of the inputs that are asked for."""
+    programs = [path for path in listing.texts if path.startswith("src/") and path.endswith("/main.py")]
+    programs = [path for path in sorted(programs) if path.count("/") == 2]
+    if programs and not any(_READS_INPUTS.search(listing.texts[path]) for path in programs):
+        yield (
+            f"{programs[0][:100]} does not read the inputs of a run, so its own are taken: have it say "
+            "`inputs = skep.inputs()`, with `import skep`"
+        )
 
 
 def _notices(
@@ -118,7 +154,8 @@ def _notices(
 ) -> Iterator[str]:
     if not depends and project.install is not Install.UV_LOCK:
         yield "nothing that the project depends on is called crewai: add it to [project.dependencies] of pyproject.toml"
-    if isinstance(definition := table(project.tool, "crewai").get("definition"), str):
+    tool = table(project.tool, "crewai")
+    if isinstance(definition := tool.get("definition"), str):
         yield f"`crewai run` starts {definition[:100]} with the inputs of that file, not with those of a run"
     for folder, files in folders.items():
         agents, tasks = f"{folder}/agents.yaml", f"{folder}/tasks.yaml"

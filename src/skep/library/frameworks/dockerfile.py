@@ -1,5 +1,7 @@
 """Sources that only a Dockerfile says something of: refused in words until something can build them."""
 
+from dataclasses import replace
+
 from skep.kernel.errors import InvalidError
 from skep.product.images.model import Recognised, SourceListing
 
@@ -19,14 +21,17 @@ class Dockerfile:
         del listing
 
     def override(self, listing: SourceListing, found: Recognised | None) -> Recognised | None:
-        """Return *found*; a Dockerfile matters only where neither a framework nor a command is known.
+        """Return *found*, with the notice that the Dockerfile is not used; without *found* there is nothing to start.
 
         Raises:
             InvalidError: `dockerfile_needs_builder`.
         """
         file = next((file for file in _FILES if file in listing.files), None)
-        if found is not None or file is None:
+        if file is None:
             return found
+        if found is not None:
+            unused = f"{file} is not used: this installation cannot build it, and goes by what else there is"
+            return replace(found, notices=(*found.notices, unused))
         raise InvalidError(
             f"The source is known by its {file} only, and that needs the Docker driver or a builder of images, "
             "which this installation does not have.",

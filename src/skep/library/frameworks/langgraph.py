@@ -49,7 +49,7 @@ class LangGraph:
     order = 200
     over: tuple[str, ...] = ("python", "langchain")
     reads: tuple[str, ...] = (FILE, *pyproject.READS, "*/requirements.txt", "*/pyproject.toml")
-    looks_for = f"a {FILE} with `graphs`"
+    looks_for = f"a {FILE} with `graphs` in Python"
 
     def recognise(self, listing: SourceListing) -> Recognised | None:
         """Return how the graph is started, or None if there is no graph of Python's.
@@ -85,6 +85,12 @@ class LangGraph:
             requirement_files=files,
             notices=(*_several(graphs, name), *_absent(listing, env_file), *project.notices),
         )
+
+    def why_not(self, listing: SourceListing) -> str:
+        """Say that the graphs of a langgraph.json are not Python's."""
+        if FILE not in listing.files:
+            return ""
+        return f"{FILE} names graphs of JavaScript only, and only those of Python are started: give a `command`"
 
 
 def _graphs(whole: Table) -> dict[str, str]:

@@ -1,5 +1,6 @@
-"""What a Node project says of itself: package.json."""
+"""What a Node project says of itself: package.json, and the files that name its Node."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import cast
@@ -11,7 +12,9 @@ from skep.product.images.model import Install, SourceListing
 from skep.product.images.planning.manifests import NPM_SCRIPTS
 
 FILE = "package.json"
-READS: tuple[str, ...] = (FILE, "package-lock.json", "npm-shrinkwrap.json")
+#: Files that name a Node for version managers.
+PINS = (".nvmrc", ".node-version")
+READS: tuple[str, ...] = (FILE, "package-lock.json", "npm-shrinkwrap.json", *PINS)
 
 _LOCKS = ("package-lock.json", "npm-shrinkwrap.json")
 #: Locks of other programs, and what they are called.
@@ -19,6 +22,10 @@ _OTHER_LOCKS = {"yarn.lock": "Yarn", "pnpm-lock.yaml": "pnpm", "bun.lock": "Bun"
 _DEPENDENCIES = ("dependencies", "devDependencies", "optionalDependencies")
 _HINT = "See https://docs.npmjs.com/cli/configuring-npm/package-json"
 _LONGEST_RANGE = 200
+_LONGEST_PIN = 1000
+_PIN = re.compile(r"(?:node-?)?v?([0-9]{1,3})(?:\.[0-9]{1,5}){0,2}|lts/([a-z]{1,20})")
+#: Names of the long-term lines, as nvm takes them.
+_LINES = {"gallium": "16", "hydrogen": "18", "iron": "20", "jod": "22", "krypton": "24"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +41,8 @@ class Package:
     dependencies: frozenset[str] = frozenset()
     #: Versions of Node, as `engines.node` writes them.
     requires_node: str = ""
+    #: The file that names them, if it is another.
+    pinned_by: str = ""
     install: Install
     #: The lock that says how it is installed, if there is one.
     lock: str = ""
@@ -48,18 +57,34 @@ def read(listing: SourceListing) -> Package:
     whole = documents.json_object(listing, FILE, _HINT)
     dependencies = frozenset(name for key in _DEPENDENCIES for name in _texts(whole, key, values=False))
     scripts = _texts(whole, "scripts")
-    install, lock = _install(listing, dependencies, scripts)
+    install, lock = _install(listing, scripts, needs=bool(dependencies or whole.get("workspaces")))
     entry, named_by = _entry(whole)
+    engines = _engines(whole)
+    pin, pinned_by = ("", "") if engines else pinned(listing)
     return Package(
         name=_text(whole, "name"),
         scripts=scripts,
         entry=entry,
         named_by=named_by,
         dependencies=dependencies,
-        requires_node=_engines(whole),
+        requires_node=engines or pin,
+        pinned_by=pinned_by,
         install=install,
         lock=lock,
     )
+
+
+def pinned(listing: SourceListing) -> tuple[str, str]:
+    """Return the line of Node that a file beside package.json names, and the file; what names none is passed over.
+
+    It is the line and not the release, for of each line there is one release to be had.
+    """
+    for file in PINS:
+        words = (line.split("#", 1)[0].strip() for line in listing.texts.get(file, "")[:_LONGEST_PIN].splitlines())
+        found = _PIN.fullmatch(next((word for word in words if word), ""))
+        if found and (line := found[1] or _LINES.get(found[2], "")):
+            return line, file
+    return "", ""
 
 
 def inside(path: str, what: str) -> str:
@@ -70,11 +95,12 @@ def inside(path: str, what: str) -> str:
     return "/".join(parts)
 
 
-def _install(listing: SourceListing, dependencies: frozenset[str], scripts: Mapping[str, str]) -> tuple[Install, str]:
+def _install(listing: SourceListing, scripts: Mapping[str, str], *, needs: bool) -> tuple[Install, str]:
+    """Return how it is installed, and by which lock; *needs*: the project or a workspace of it depends on something."""
     if lock := next((file for file in _LOCKS if file in listing.files), ""):
         return Install.NPM_LOCK, lock
     other = next((file for file in _OTHER_LOCKS if file in listing.files), None)
-    if other is not None and dependencies:
+    if other is not None and needs:
         raise InvalidError(
             f"The dependencies are locked by {other}, which is {_OTHER_LOCKS[other]}'s; only npm's locks can be used.",
             code="lock_unsupported",
@@ -82,7 +108,7 @@ def _install(listing: SourceListing, dependencies: frozenset[str], scripts: Mapp
             "then npm chooses the versions.",
         )
     # Where there is nothing to fetch, npm still runs the project's own scripts of installing.
-    installs = bool(dependencies) or any(name in scripts for name in NPM_SCRIPTS)
+    installs = needs or any(name in scripts for name in NPM_SCRIPTS)
     return (Install.NPM if installs else Install.NOTHING), ""
 
 

@@ -6,13 +6,14 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 
 from skep.kernel.errors import InvalidError
-from skep.library.frameworks import documents, unlocked
+from skep.library.frameworks import documents, packages, unlocked
 from skep.library.frameworks.documents import Table, table, texts
 from skep.product.images.model import Install, SourceListing
+from skep.product.images.planning import manifests
 
 FILE = "pyproject.toml"
 #: Files that `read` looks into.
-READS: tuple[str, ...] = (FILE, "requirements.txt", "uv.lock", "setup.cfg")
+READS: tuple[str, ...] = (FILE, "requirements.txt", "uv.lock", "setup.cfg", "setup.py", *packages.ENTRIES)
 
 #: Characters of a lock that is looked into.
 _LONGEST_LOCK = 256 * 1024
@@ -37,6 +38,8 @@ class Project:
     #: Name -> "module:function", as in [project.scripts].
     scripts: Mapping[str, str] = field(default_factory=dict[str, str])
     install: Install
+    #: Whether it is installed itself, beside what it depends on.
+    packaged: bool = False
     #: Further files of requirements.
     requirement_files: tuple[str, ...] = ()
     #: The files that said how it is installed.
@@ -61,8 +64,8 @@ def read(listing: SourceListing) -> Project:
     """
     whole = documents.toml(listing, FILE)
     project = _project(whole)
-    scripts = _scripts(project)
     tool = table(whole, "tool")
+    scripts = _scripts(project) or _scripts_of_poetry(listing, whole)
     install, files = _install(listing, whole, project, scripts)
     decided_by = (*filter(None, (_DECIDED.get(install, ""),)), *files)
     if install is Install.PACKAGE:
@@ -73,6 +76,7 @@ def read(listing: SourceListing) -> Project:
         requires_python=_text(project, "requires-python") or unlocked.python_of_poetry(table(tool, "poetry")),
         scripts=scripts,
         install=install,
+        packaged=install is Install.PACKAGE or manifests.is_packaged(install, whole),
         requirement_files=files,
         decided_by=decided_by,
         dependencies=dependencies,
@@ -112,9 +116,18 @@ def _install(
         # What is no package for Poetry cannot be installed as one: only what it depends on is.
         return (Install.PYPROJECT, ()) if unlocked.in_package_mode(poetry) else (Install.NOTHING, (FILE,))
     files = (unlocked.REQUIREMENTS,) if listing.files.get(unlocked.REQUIREMENTS, 0) else ()
-    if scripts:
+    if scripts or (files and _is_package(listing, whole, project)):
         return Install.PYPROJECT, files
     return (Install.REQUIREMENTS, ()) if files else _elsewhere(listing, whole, project, poetry)
+
+
+def _is_package(listing: SourceListing, whole: Table, project: Table) -> bool:
+    """Tell whether a project that depends on nothing has to be installed itself."""
+    tool = table(whole, "tool")
+    is_none = table(tool, "uv").get("package") is False or not unlocked.in_package_mode(table(tool, "poetry"))
+    if is_none or not project or "build-system" not in whole:
+        return False
+    return packages.wants_installing(listing, _text(project, "name"))
 
 
 def _elsewhere(listing: SourceListing, whole: Table, project: Table, poetry: Table) -> tuple[Install, tuple[str, ...]]:
@@ -125,7 +138,8 @@ def _elsewhere(listing: SourceListing, whole: Table, project: Table, poetry: Tab
     if "setup.py" in listing.files or (builds and not project and "setup.cfg" in listing.files):
         return Install.PACKAGE, ()
     named = unlocked.lists(listing)
-    return Install.NOTHING, tuple(named) if len(named) == 1 else ()
+    install = Install.PYPROJECT if _is_package(listing, whole, project) else Install.NOTHING
+    return install, tuple(named) if len(named) == 1 else ()
 
 
 def _notices(listing: SourceListing, decided_by: tuple[str, ...], dependencies: Mapping[str, str]) -> Iterator[str]:
@@ -162,6 +176,14 @@ def _scripts(project: Table) -> dict[str, str]:
         if not isinstance(target, str) or not _SCRIPT_NAME.fullmatch(name) or name in (".", ".."):
             raise _wrong(f"the script {name[:80]!r} in [project.scripts] is not NAME = 'module:function'")
     return cast("dict[str, str]", found)
+
+
+def _scripts_of_poetry(listing: SourceListing, whole: Table) -> dict[str, str]:
+    """Return the same of Poetry's own table, which its build backend heeds where it makes a package at all."""
+    poetry = table(table(whole, "tool"), "poetry")
+    makes = "build-system" in whole and unlocked.in_package_mode(poetry) and unlocked.has_package(listing, poetry)
+    said = table(poetry, "scripts").items() if makes else ()
+    return {name: target for name, target in said if isinstance(target, str) and _SCRIPT_NAME.fullmatch(name)}
 
 
 def _text(project: Table, key: str) -> str:

@@ -1,23 +1,25 @@
-"""Plain Python projects: a script of pyproject.toml, or main.py, or the only file with a usual name."""
+"""Plain Python projects: a script of pyproject.toml, main.py, the only file with a usual name, or a package."""
 
 from collections.abc import Sequence
 
-from skep.library.frameworks import pyproject
+from skep.library.frameworks import candidates, packages, pyproject
 from skep.library.frameworks.pyproject import Project
 from skep.product.images.model import Recognised, SourceListing
 
 ENVIRONMENT = "/opt/env"
-#: Where a program usually starts, beside main.py.
-ENTRIES = ("app.py", "agent.py", "run.py")
+_MAIN = packages.ENTRIES[0]
 
 
 class PythonFramework:
-    """Recognises `[project.scripts]` in pyproject.toml, else main.py, else the only one of `ENTRIES`."""
+    """Recognises `[project.scripts]` in pyproject.toml, else main.py or another entry, else one package that starts."""
 
     name = "python"
     order = 900
     reads: tuple[str, ...] = pyproject.READS
-    looks_for = "a script in [project.scripts] of pyproject.toml, a main.py, or exactly one of app.py, agent.py, run.py"
+    looks_for = (
+        "a script in [project.scripts] of pyproject.toml, a main.py, exactly one of app.py, agent.py, run.py, or an "
+        "installed package with a __main__.py"
+    )
 
     def recognise(self, listing: SourceListing) -> Recognised | None:
         """Return how the project is installed and started, or None if it is no Python project.
@@ -40,6 +42,10 @@ class PythonFramework:
             notices=project.notices,
         )
 
+    def why_not(self, listing: SourceListing) -> str:
+        """Say what is missing in a source that has programs in Python, or which of them could be chosen."""
+        return candidates.why_not(listing, pyproject.read(listing))
+
 
 def start(listing: SourceListing, project: Project) -> tuple[tuple[str, ...], str] | None:
     """Return the command that starts a project, and what spoke for it; None if nothing does.
@@ -56,8 +62,19 @@ def start(listing: SourceListing, project: Project) -> tuple[tuple[str, ...], st
 def _start(listing: SourceListing, project: Project) -> tuple[tuple[str, ...], str] | None:
     if project.scripts:
         return _script(project)
-    file = "main.py" if "main.py" in listing.files else _only([one for one in ENTRIES if one in listing.files])
-    return None if file is None else ((interpreter(installs=project.installs), file), file)
+    there = packages.entries(listing)
+    if there:
+        file = _MAIN if _MAIN in there else _only(there)
+        return None if file is None else ((interpreter(installs=project.installs), file), file)
+    return _package(listing, project)
+
+
+def _package(listing: SourceListing, project: Project) -> tuple[tuple[str, ...], str] | None:
+    """Return what starts the only package that can be: from `src` only what is installed, else what lies there."""
+    folder = _only(packages.with_main(listing))
+    if folder is None or not (project.packaged if folder.startswith("src/") else project.installs):
+        return None
+    return ("python", "-m", folder.removeprefix("src/")), f"{folder}/__main__.py"
 
 
 def interpreter(*, installs: bool) -> str:

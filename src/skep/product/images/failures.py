@@ -27,6 +27,7 @@ _NOT_PUBLIC = (
 _OTHER_COPIES = (
     "Have the operator set SKEP_PYTHON_MIRROR or SKEP_PYTHON_DOWNLOADS; or ask for a Python of `skep runtimes`."
 )
+_LONGEST_COMMAND = 200
 _MISSING_REF = ("couldn't find remote ref", "not our ref", "unadvertised object")
 
 
@@ -211,9 +212,21 @@ def of_install(words: str, refusal: str = "") -> Failure:
         )
     if not refusal and (told := installers.of_source_build(_printable(words))):
         return told
-    hint = refusal or "The build's log has all that was said."
+    hint = refusal or installers.LOG_HAS_ALL
     plain = installers.without_noise(said)
     return Failure(code="install_failed", message=f"Installing the dependencies failed: {plain}", hint=hint)
+
+
+def of_own(command: Sequence[str], words: str, refusal: str = "") -> Failure:
+    """Say that a *command* of the project's own failed, by its last *words*; *refusal* is what the door had to say."""
+    plain = installers.without_npm(quote(words)) or "it printed nothing"
+    shown = " ".join(command)[:_LONGEST_COMMAND]
+    return Failure(code="install_failed", message=f"`{shown}` failed: {plain}", hint=refusal or installers.LOG_HAS_ALL)
+
+
+def last_words(complaints: str, printed: str) -> str:
+    """Return what a command said last: its *complaints*, behind what it *printed* if they are npm's framing only."""
+    return complaints if installers.without_npm(_printable(complaints)) else f"{printed}\n{complaints}"
 
 
 def wants_everything(words: str, *, may_be_commit: bool) -> bool:

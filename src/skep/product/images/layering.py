@@ -7,7 +7,7 @@ from skep.kernel.clock import Clock
 from skep.kernel.settings import MIB
 from skep.product.gateway.model import LockedFile
 from skep.product.gateway.ports import Mirrors
-from skep.product.images import failures
+from skep.product.images import failures, installers
 from skep.product.images.environment import BASE
 from skep.product.images.failures import BuildFailedError
 from skep.product.images.layers.clearing import Hold
@@ -144,14 +144,17 @@ class Layering:
             ran = await workshop.run(step, env={**BASE, **env}, timeout_s=left)
             if ran.ok:
                 continue
+            said = failures.last_words(ran.stderr, ran.stdout_end)
             stopped = failures.of_exit(
                 ran.exit,
-                ran.stderr,
+                said,
                 seen=await means.driver.inspect(workshop.handle),
                 limits=means.options.limits,
                 limit_s=means.options.timeout_s,
             )
-            raise BuildFailedError(stopped or failed(ran.stderr, workshop.refusal))
+            if not stopped and installers.is_own(step) and step not in (words or {}):
+                stopped = failures.of_own(step, said, workshop.refusal)
+            raise BuildFailedError(stopped or failed(said, workshop.refusal))
 
 
 def _size(octets: int) -> str:

@@ -81,6 +81,15 @@ class TakesCommands(Protocol):
         ...
 
 
+@runtime_checkable
+class TellsWhyNot(Protocol):
+    """Extra of a framework: it knows why a source that looks like one of its own is none."""
+
+    def why_not(self, listing: SourceListing) -> str:
+        """Return what is missing in a source that nobody recognised, in one sentence; "" if it is nothing like it."""
+        ...
+
+
 class BuildListener(Protocol):
     """Is told, in the same transaction, when a build is over."""
 

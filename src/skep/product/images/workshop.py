@@ -34,10 +34,11 @@ class AttemptLostError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ran:
-    """How a command ended, and what it said: the first bytes of its output, the last of its complaints."""
+    """How a command ended, and what it said: the first bytes of its output, the last of it, and of its complaints."""
 
     exit: Exit
     stdout: str
+    stdout_end: str
     stderr: str
 
     @property
@@ -164,10 +165,12 @@ class Workshop:
             timeout_s=max(0.1, timeout_s),
         )
         await self.driver.exec(self.handle, command)
-        stdout, stderr = bytearray(), bytearray()
+        stdout, end, stderr = bytearray(), bytearray(), bytearray()
         async for chunk in self.driver.output(self.handle, command.id):
             if chunk.stream is Stream.STDOUT:
                 stdout += chunk.data[: _KEPT - len(stdout)]
+                end += chunk.data
+                del end[:-_KEPT]
             else:
                 stderr += chunk.data
                 del stderr[:-_KEPT]
@@ -180,7 +183,8 @@ class Workshop:
             raise AttemptLostError(exit_.message or "the sandbox is gone")
         if exit_.reason is ExitReason.NOT_STARTED:
             stderr += f"{argv[0]}: {exit_.message}".encode()
-        return Ran(exit=exit_, stdout=stdout.decode("utf-8", "replace"), stderr=stderr.decode("utf-8", "replace"))
+        said, last, complaints = (one.decode("utf-8", "replace") for one in (stdout, end, stderr))
+        return Ran(exit=exit_, stdout=said, stdout_end=last, stderr=complaints)
 
     async def _tell_refusals(self) -> None:
         for record in self._seen:

@@ -15,6 +15,8 @@ from skep.product.agents.model import AgentLimits
 from skep.product.images.model import Language, Recognised, SourceListing
 from skep.product.images.planning.recognising import startable
 
+#: What people call the file instead.
+_MISNAMED = ("skep.yml", ".skep.yaml", ".skep.yml")
 _NODE_PROGRAMS = ("node", "npm", "npx")
 
 
@@ -57,7 +59,7 @@ class SkepYaml:
         """
         said = self._read(listing)
         if said is None or not said.keys:
-            return found
+            return _misnamed(listing, found) if said is None else found
         try:
             return self._override(listing, found, said)
         except YamlError as error:
@@ -111,6 +113,17 @@ class SkepYaml:
             near = nearest(said.framework, self._frameworks)
             meant = f"did you mean {near}?" if near else f"expected one of {', '.join(self._frameworks)}"
             raise wrong(said.places["framework"], f"there is no framework {said.framework[:80]!r}; {meant}")
+
+
+def _misnamed(listing: SourceListing, found: Recognised | None) -> Recognised | None:
+    """Return *found* with the notice on a file that nearly has the right name; without *found* it is what is wrong."""
+    other = next((file for file in _MISNAMED if file in listing.files), None)
+    if other is None:
+        return found
+    words = f"{other} is not read: the file is named {FILE}"
+    if found is None:
+        raise InvalidError(f"Nothing was recognised. {words}.", code="nothing_recognised", hint=f"Rename it to {FILE}.")
+    return replace(found, notices=(*found.notices, words))
 
 
 def declared_name(text: str) -> str:

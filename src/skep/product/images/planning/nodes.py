@@ -7,7 +7,7 @@ from skep.product.images.planning.base import Base, Runtime
 
 
 def choose(recognised: Recognised, base: Base) -> tuple[Runtime, tuple[str, ...]]:
-    """Return the first Node that `engines.node` takes, else the first of all, and what the owner should know of that.
+    """Return the first Node that the project takes, else the first of all, and what the owner should know of that.
 
     Raises:
         InvalidError: `node_unavailable`: there is none for this machine.
@@ -27,4 +27,4 @@ def choose(recognised: Recognised, base: Base) -> tuple[Runtime, tuple[str, ...]
     taken = nodes[0]
     there = ", ".join(node.version for node in nodes)
     why = "cannot be read here" if None in answers else f"is none of those that can be had ({there})"
-    return taken, (f"engines.node {wanted[:100]!r} {why}: Node {taken.version} is taken.",)
+    return taken, (f"Node {wanted[:100]!r}, which the project asks for, {why}: Node {taken.version} is taken",)

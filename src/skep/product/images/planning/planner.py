@@ -57,7 +57,7 @@ def _plan_python(
     private = _private_python(listing, recognised, lock or Lock(), below, project_id)
     return steps.BuildPlan(
         recognised=replace(recognised, path=(f"{ENVIRONMENT}/bin",) if has_environment else ()),
-        runtimes=(str(interpreter),),
+        runtimes=(", by ".join(filter(None, (str(interpreter), pythons.reason(listing)))),),
         layers=(*below, layer_plans.source(listing, project_id), *private),
         shared=len(lock.wheels) if lock else 0,
         private=tuple(one.name for one in lock.sources) if lock else (),

@@ -65,6 +65,11 @@ def choose(listing: SourceListing, recognised: Recognised, base: Base) -> Interp
     return Interpreter(version=best.version, path=f"{best.folder}/bin/python3", runtime=best)
 
 
+def reason(listing: SourceListing) -> str:
+    """Return the file that chooses among the Pythons which the project takes; "" if there is none."""
+    return WISH if len(_wish(listing)) else ""
+
+
 def _demand(recognised: Recognised) -> SpecifierSet:
     try:
         if len(recognised.requires_python) > _LONGEST_DEMAND:

@@ -5,7 +5,8 @@ from dataclasses import replace
 
 from skep.kernel.errors import InvalidError
 from skep.product.images.model import Language, Recognised, SourceListing
-from skep.product.images.ports import Chooses, Framework, Overrides, TakesCommands
+from skep.product.images.planning import shell_words
+from skep.product.images.ports import Chooses, Framework, Overrides, TakesCommands, TellsWhyNot
 
 _SHOWN_FILES = 20
 
@@ -31,9 +32,10 @@ def recognise(listing: SourceListing, frameworks: Sequence[Framework], command: 
             found = framework.override(listing, found)
     if found is None:
         raise _nothing(listing, frameworks)
-    if not command:
-        return found
-    return replace(found, evidence=(*found.evidence, "command"), command=startable(command, found))
+    if command:
+        found = replace(found, evidence=(*found.evidence, "command"), command=startable(command, found))
+    words = filter(None, map(shell_words.notice, (found.command, *found.prepare)))
+    return replace(found, notices=(*found.notices, *words))
 
 
 def startable(command: tuple[str, ...], found: Recognised) -> tuple[str, ...]:
@@ -76,8 +78,10 @@ def _nothing(listing: SourceListing, frameworks: Sequence[Framework]) -> Invalid
     names = sorted(listing.files, key=lambda path: (path.count("/"), path))
     found_files = ", ".join(names[:_SHOWN_FILES]) or "none"
     more = f" and {len(names) - _SHOWN_FILES} more" if len(names) > _SHOWN_FILES else ""
+    told = (one.why_not(listing) for one in frameworks if isinstance(one, TellsWhyNot))
+    why = f": {reasons}" if (reasons := "; ".join(filter(None, told))) else ""
     return InvalidError(
-        f"Nothing was recognised. Files found: {found_files}{more}.",
+        f"Nothing was recognised{why}. Files found: {found_files}{more}.",
         code="nothing_recognised",
         hint=f"Set `path` if the agent is in a folder of the repository, or give a `command`.\nLooked for:{looked_for}",
     )
