@@ -375,6 +375,17 @@ async def test_large_pages_are_made_beside_each_other_only_so_far(index, tmp_pat
         assert [file_of(page.body, one) for page, one in zip(pages, large, strict=True)]
 
 
+async def test_a_page_of_html_has_a_lower_limit(index, tmp_path) -> None:
+    """What takes longer to be read is refused earlier."""
+    index.padding = 17 * 1024 * 1024
+    async with opened(tmp_path, indexes(index), allowing(index.host)) as door:
+        assert (await door.get("/pypi/simple/alpha/")).status == 200
+        index.html = True
+        large = await door.get("/pypi/simple/big/")
+    assert large.status == 502
+    assert large.phrase.startswith(f"the page of {index.host} is larger than ")
+
+
 async def test_npm_documents_lead_to_the_door(index, tmp_path) -> None:
     """Each version's tarball is at the door, named by its SHA-512, kept; a lock's own path works as well."""
     tool = index.npm[1]
