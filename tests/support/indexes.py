@@ -21,7 +21,7 @@ from skep.product.gateway.mirror.sites import Mirrors
 from skep.product.gateway.model import ConnectionRecord, LockedFile, Policy
 from skep.product.gateway.policy import parse_rule
 from skep.product.gateway.resolver import SystemResolver
-from skep.product.gateway.upstream import Upstream
+from skep.product.gateway.upstream import Upstream, UpstreamLimits
 from skep.testing.package_index import PackageIndex
 
 #: Node as the type checker brings it, whatever the machine has.
@@ -132,11 +132,13 @@ async def opened(
     limit_bytes: int = 1 << 30,
     waits_s: Sequence[float] = (0.0, 0.0, 0.0),
     limits: EgressLimits | None = None,
+    upstream_limits: UpstreamLimits | None = None,
 ) -> AsyncGenerator[Door]:
     """Hold a door open whose sites lead to *named*; what is kept lies in *folder*."""
     clock, resolver = SystemClock(), SystemResolver()
     cache = FolderPackages(folder / "packages", clock, limit_bytes=limit_bytes, keep_s=1e9)
-    upstream = Upstream(policy, resolver, clock, named.logins, tls or ssl.create_default_context(), waits_s)
+    tls = tls or ssl.create_default_context()
+    upstream = Upstream(policy, resolver, clock, named.logins, tls, waits_s, upstream_limits)
     mirrors = Mirrors(named, upstream, cache, clock)
     records: list[ConnectionRecord] = []
     listener = socket.create_server(("127.0.0.1", 0))

@@ -13,6 +13,7 @@ from skep.kernel.indexes import Indexes, with_own
 from skep.product.gateway.egress import EgressLimits
 from skep.product.gateway.mirror.door_paths import file_path, place_of, upstream
 from skep.product.gateway.model import LockedFile, Refusal
+from skep.product.gateway.upstream import UpstreamLimits
 from skep.testing.certificates import Authority
 from skep.testing.package_index import serve_index
 from skep.testing.packages import npm_package, wheel
@@ -89,6 +90,35 @@ async def test_an_index_that_is_down_ends_the_search(index, tmp_path) -> None:
             assert public.requests == []
             assert door.records[-1].reason == page.phrase
             assert (door.records[-1].host, door.records[-1].allowed) == ("127.0.0.1", False)
+
+
+async def test_what_a_sandbox_makes_up_marks_no_index_as_down(index, tmp_path) -> None:
+    """Neither another scheme at its port nor an address that no page named keeps others from asking it."""
+    index.failing["/simple/alpha/"] = 4
+    async with opened(tmp_path, indexes(index), allowing(index.host)) as door:
+        assert (await door.get(f"/pypi/files/-/https/{index.host}/x")).status == 502
+        assert (await door.get(f"/pypi/files/-/http/{index.host}/simple/alpha/")).status == 502
+        assert index.failing["/simple/alpha/"] == 0
+        assert (await door.get("/pypi/simple/alpha/")).status == 200
+        assert (await door.get("/npm/left/-/left-9.9.9.tgz")).status == 404
+        index.failing["/npm/left/-/left-1.2.3.tgz"] = 4
+        assert (await door.get("/npm/left/-/left-1.2.3.tgz")).status == 502
+        assert (await door.get("/npm/left/-/left-1.2.3.tgz")).status == 200
+
+
+async def test_who_waits_too_long_for_an_index_is_told_so(index, tmp_path) -> None:
+    """It is not asked for more at once than it is to be, and is not down for that."""
+    index.hold(f"/files/{BIG.filename}")
+    limits = UpstreamLimits(at_once=1, patience_s=0.0)
+    async with opened(tmp_path, indexes(index), allowing(index.host), upstream_limits=limits) as door:
+        url = file_of((await door.get("/pypi/simple/big/")).body, BIG)
+        asking = asyncio.create_task(door.get(url))
+        await until(lambda: index.count(f"/files/{BIG.filename}") == 1)
+        told = await door.get("/pypi/simple/alpha/")
+        assert (told.status, told.phrase) == (503, f"the index {index.host} is asked for 1 things already; try again")
+        index.release()
+        assert (await asking).body == BIG.data
+        assert (await door.get("/pypi/simple/alpha/")).status == 200
 
 
 async def test_a_passing_failure_is_not_seen(index, tmp_path) -> None:

@@ -134,7 +134,7 @@ class Downloads:
 
     async def _passed_on(self, url: str, digest: Digest | None, *, anonymous: bool = False) -> Answer:
         """Pass a file on without keeping it."""
-        opened = self._upstream.get(url, anonymous=anonymous)
+        opened = self._upstream.get(url, anonymous=anonymous, marks=False)
         response = await opened.__aenter__()
 
         async def body() -> AsyncGenerator[bytes]:
