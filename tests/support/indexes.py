@@ -16,6 +16,7 @@ import aiohttp
 from skep.adapters.blobs.packages import FolderPackages
 from skep.kernel.clock import SystemClock
 from skep.kernel.indexes import Indexes
+from skep.product.blobs.space import Space
 from skep.product.gateway.egress import EgressLimits, EgressProxy
 from skep.product.gateway.mirror.sites import Mirrors
 from skep.product.gateway.model import ConnectionRecord, LockedFile, Policy
@@ -133,13 +134,15 @@ async def opened(
     waits_s: Sequence[float] = (0.0, 0.0, 0.0),
     limits: EgressLimits | None = None,
     upstream_limits: UpstreamLimits | None = None,
+    space: Space | None = None,
+    spool_bytes: int = 1 << 30,
 ) -> AsyncGenerator[Door]:
     """Hold a door open whose sites lead to *named*; what is kept lies in *folder*."""
     clock, resolver = SystemClock(), SystemResolver()
     cache = FolderPackages(folder / "packages", clock, limit_bytes=limit_bytes, keep_s=1e9)
     tls = tls or ssl.create_default_context()
     upstream = Upstream(policy, resolver, clock, named.logins, tls, waits_s, upstream_limits)
-    mirrors = Mirrors(named, upstream, cache, clock)
+    mirrors = Mirrors(named, upstream, cache, clock, space=space, spool_bytes=spool_bytes)
     records: list[ConnectionRecord] = []
     listener = socket.create_server(("127.0.0.1", 0))
     sites = {"pypi": mirrors.python(), "npm": mirrors.npm()}
