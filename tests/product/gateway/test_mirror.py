@@ -278,6 +278,48 @@ async def test_credentials_open_only_what_an_index_named(index, tmp_path, of) ->
     assert index.shown == [index.authorization]
 
 
+async def test_a_lock_opens_only_what_an_index_names(index, tmp_path) -> None:
+    """What lies beside the packages is asked for as nobody, whatever a lock calls it; a package is, as the operator."""
+    index.want("me", "pa!ss")
+    private = index.tampered["/private/notes"] = b"private"
+    sha256 = hashlib.sha256(private).hexdigest()
+    files = [
+        LockedFile(filename=name, url=f"{index.url}/private/notes", sha256=sha256)
+        for name in ("alpha-2.0-py3-none-any.whl", "unknown-1.0-py3-none-any.whl", "odd.whl", "..-1.whl")
+    ]
+    fine = LockedFile(filename=ALPHA.filename, url=f"{index.url}/files/{ALPHA.filename}", sha256=ALPHA.sha256)
+    async with opened(tmp_path, with_login(index), allowing(index.host)) as door:
+        door.hold_locked([*files, fine])
+        for file in files:
+            assert (await door.get(f"/locked/{file.filename}")).status in (404, 424), file.filename
+        assert index.count("/private/notes") == 2
+        assert len(index.shown) == index.count("/simple/alpha/") + index.count("/simple/unknown/") == 2
+        assert (await door.get(f"/locked/{fine.filename}")).body == ALPHA.data
+
+
+async def test_a_lock_is_believed_when_any_index_names_its_file(index, tmp_path) -> None:
+    """Whatever others know of the package; one that cannot be asked is told where a password is needed, only there."""
+    index.want("me", "pa!ss")
+    with serve_index() as public:
+        public.python.append(wheel("alpha", "99.0"))
+        named = replace(with_login(index), python=(public.simple, index.simple))
+        files = [
+            LockedFile(filename=package.filename, url=f"{of.url}/files/{package.filename}", sha256=package.sha256)
+            for of, package in ((index, ALPHA), (index, BIG), (public, public.python[0]))
+        ]
+        async with opened(tmp_path, named, allowing(index.host, public.host)) as door:
+            door.hold_locked(files)
+            assert (await door.get(f"/locked/{ALPHA.filename}")).body == ALPHA.data
+            index.failing.update({"/simple/alpha/": 100, "/simple/big/": 100})
+            away = await door.get(f"/locked/{BIG.filename}")
+            assert (away.status, away.phrase) == (
+                502,
+                f"the index {index.host} was tried 4 times in vain: it answered 503",
+            )
+            public.failing["/simple/alpha/"] = 100
+            assert (await door.get(f"/locked/{files[2].filename}")).body == public.python[0].data
+
+
 async def test_a_password_that_is_wrong_is_said_without_it(index, tmp_path) -> None:
     """The answer names the index and where the operator can say another."""
     index.want("me", "another")

@@ -187,6 +187,10 @@ class Upstream:
             if not verdict.allowed:
                 raise UpstreamError(424, verdict.reason, place, refusal=Refusal.ADDRESS)
 
+    def has_login(self, place: Place) -> bool:
+        """Tell whether the operator has credentials for *place*."""
+        return bool(self._login(place, ""))
+
     def _login(self, place: Place, own: str) -> dict[str, str]:
         if own:
             return {"Authorization": own}

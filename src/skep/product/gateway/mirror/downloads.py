@@ -68,8 +68,8 @@ class Downloads:
             UpstreamError: it cannot be had.
             SkepError: the data folder cannot be used, or *url* is no address.
         """
-        if digest is not None and (kept := await self._cache.find(digest)) is not None:
-            return Answer(headers=_BINARY, body=self._kept(kept.chunks(), digest), length=kept.size)
+        if digest is not None and (kept := await self.kept(digest)) is not None:
+            return kept
         wanted = _Wanted(url, anonymous=anonymous, named=not anonymous)
         download = await self._download(wanted, share, digest.algorithm if digest is not None else "sha256")
         return await self._followed(download, share, digest)
@@ -84,11 +84,22 @@ class Downloads:
             SkepError: the data folder cannot be used.
         """
         noted = await self._cache.noted(url) if lasting else None
-        if noted is not None and (kept := await self._cache.find(noted)) is not None:
-            return Answer(headers=_BINARY, body=self._kept(kept.chunks(), noted), length=kept.size)
+        if noted is not None and (kept := await self.kept(noted)) is not None:
+            return kept
         download = await self._download(_Wanted(url, anonymous=False, named=False), share, "sha512")
         download.unnamed |= lasting
         return await self._followed(download, share, None)
+
+    async def kept(self, digest: Digest) -> Answer | None:
+        """Return the file of *digest* if it is kept; its body is to be read, at least begun.
+
+        Raises:
+            SkepError: the data folder cannot be used.
+        """
+        kept = await self._cache.find(digest)
+        if kept is None:
+            return None
+        return Answer(headers=_BINARY, body=self._kept(kept.chunks(), digest), length=kept.size)
 
     async def _kept(self, chunks: AsyncGenerator[bytes], digest: Digest) -> AsyncGenerator[bytes]:
         try:

@@ -16,6 +16,7 @@ from skep.product.blobs.space import Space
 from skep.product.gateway.mirror import npm, simple_index
 from skep.product.gateway.mirror.door_paths import parse_file_path, place_of
 from skep.product.gateway.mirror.downloads import Downloads
+from skep.product.gateway.mirror.naming import Naming
 from skep.product.gateway.mirror.pages import Pages
 from skep.product.gateway.mirror.seals import METADATA, Seals
 from skep.product.gateway.mirror.shares import Share, Spool
@@ -50,6 +51,7 @@ class Mirrors:
         self._downloads = Downloads(upstream, cache)
         self._seals = Seals()
         self._pages = Pages(upstream, clock, self._seals)
+        self._naming = Naming(indexes, upstream, self._pages, self._seals)
 
     async def close(self) -> None:
         """End what goes on, and cut the connections."""
@@ -64,7 +66,7 @@ class Mirrors:
 
     def locked(self, files: Sequence[LockedFile]) -> Site:
         """Return `/locked/`: exactly *files*, each checked against its hash."""
-        return _Guarded(_Locked(files, self._downloads, self._spool.share()))
+        return _Guarded(_Locked(files, self._downloads, self._naming, self._spool.share()))
 
     def npm(self) -> Site:
         """Return `/npm/`: the operator's npm registry."""
@@ -132,9 +134,10 @@ class _Python:
 class _Locked:
     """`/locked/`: a page with links (PEP 503), and the files beside it."""
 
-    def __init__(self, files: Sequence[LockedFile], downloads: Downloads, share: Share) -> None:
+    def __init__(self, files: Sequence[LockedFile], downloads: Downloads, naming: Naming, share: Share) -> None:
         self._files: Mapping[str, LockedFile] = {file.filename: file for file in files}
         self._downloads = downloads
+        self._naming = naming
         self._share = share
 
     async def answer(self, asked: Asked) -> Answer:
@@ -147,7 +150,11 @@ class _Locked:
             raise InvalidError(f"{name[:80]} is not locked")
         if asked.method == "HEAD":
             return _HEAD
-        return await self._downloads.file(file.url, Digest("sha256", file.sha256), self._share, anonymous=False)
+        digest = Digest("sha256", file.sha256)
+        if (kept := await self._downloads.kept(digest)) is not None:
+            return kept
+        named = await self._naming.names(file, self._share)
+        return await self._downloads.file(file.url, digest, self._share, anonymous=not named)
 
     def _page(self) -> bytes:
         links = (
