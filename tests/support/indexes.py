@@ -16,12 +16,13 @@ import aiohttp
 from skep.adapters.blobs.packages import FolderPackages
 from skep.kernel.clock import SystemClock
 from skep.kernel.indexes import Indexes
+from skep.product.blobs.space import Space
 from skep.product.gateway.egress import EgressLimits, EgressProxy
 from skep.product.gateway.mirror.sites import Mirrors
 from skep.product.gateway.model import ConnectionRecord, LockedFile, Policy
 from skep.product.gateway.policy import parse_rule
 from skep.product.gateway.resolver import SystemResolver
-from skep.product.gateway.upstream import Upstream
+from skep.product.gateway.upstream import Upstream, UpstreamLimits
 from skep.testing.package_index import PackageIndex
 
 #: Node as the type checker brings it, whatever the machine has.
@@ -132,12 +133,16 @@ async def opened(
     limit_bytes: int = 1 << 30,
     waits_s: Sequence[float] = (0.0, 0.0, 0.0),
     limits: EgressLimits | None = None,
+    upstream_limits: UpstreamLimits | None = None,
+    space: Space | None = None,
+    spool_bytes: int = 1 << 30,
 ) -> AsyncGenerator[Door]:
     """Hold a door open whose sites lead to *named*; what is kept lies in *folder*."""
     clock, resolver = SystemClock(), SystemResolver()
     cache = FolderPackages(folder / "packages", clock, limit_bytes=limit_bytes, keep_s=1e9)
-    upstream = Upstream(policy, resolver, clock, named.logins, tls or ssl.create_default_context(), waits_s)
-    mirrors = Mirrors(named, upstream, cache, clock)
+    tls = tls or ssl.create_default_context()
+    upstream = Upstream(policy, resolver, clock, named.logins, tls, waits_s, upstream_limits)
+    mirrors = Mirrors(named, upstream, cache, clock, space=space, spool_bytes=spool_bytes)
     records: list[ConnectionRecord] = []
     listener = socket.create_server(("127.0.0.1", 0))
     sites = {"pypi": mirrors.python(), "npm": mirrors.npm()}

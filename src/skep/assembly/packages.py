@@ -1,13 +1,16 @@
 """The mirrors of package indexes that all doors of builds share, and their cache."""
 
 import ssl
+from functools import partial
 from pathlib import Path
 
+from skep.adapters.blobs.files import free_bytes
 from skep.adapters.blobs.packages import FolderPackages
 from skep.kernel.clock import Clock
 from skep.kernel.errors import InvalidError
 from skep.kernel.settings import MIB, Settings
 from skep.library import runtimes
+from skep.product.blobs.space import Space
 from skep.product.gateway.mirror.sites import Mirrors
 from skep.product.gateway.model import Policy
 from skep.product.gateway.resolver import SystemResolver
@@ -39,7 +42,8 @@ def make_mirrors(settings: Settings, packages: FolderPackages, clock: Clock) -> 
     policy = Policy(allow=hosts, internal=hosts, private=options.allow_private, advice=refusals.while_installing(hosts))
     tls = _tls(settings.ca_file, options.indexes.authorities)
     upstream = Upstream(policy, SystemResolver(), clock, options.indexes.logins, tls)
-    return Mirrors(options.indexes, upstream, packages, clock)
+    space = Space(free_bytes=partial(free_bytes, settings.state_dir), least_bytes=settings.min_free_disk_mb * MIB)
+    return Mirrors(options.indexes, upstream, packages, clock, space=space)
 
 
 def python_source(settings: Settings) -> runtimes.Source:

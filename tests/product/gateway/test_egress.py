@@ -4,12 +4,15 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import AsyncGenerator, Awaitable, Callable
+from itertools import pairwise
 
 from skep.kernel.clock import SystemClock
 from skep.product.gateway.egress import EgressLimits, EgressProxy
 from skep.product.gateway.model import ConnectionRecord, Policy, Refusal
+from skep.product.gateway.pace import Pace
 from skep.product.gateway.policy import parse_rule
 from skep.product.gateway.site import Answer, Asked
+from skep.testing.wait import until
 
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
@@ -317,6 +320,50 @@ async def test_leaving_cuts_every_connection() -> None:
         writer.close()
         with contextlib.suppress(OSError):
             await writer.wait_closed()
+
+
+async def test_requests_sent_at_once_let_others_run_between_them() -> None:
+    """Between two answers the server does everything else that there is to do."""
+    course: list[str] = []
+    loop = asyncio.get_running_loop()
+
+    def note(_record: ConnectionRecord) -> None:
+        course.append("answered")
+        loop.call_soon(course.append, "others")
+
+    listener = socket.create_server(("127.0.0.1", 0))
+    made = EgressProxy(Policy(), Names(), note, SystemClock())
+    async with made.serving(listener):
+        reader, writer = await asyncio.open_connection(*listener.getsockname())
+        writer.write(b"HEAD /a HTTP/1.1\r\n\r\n" * 300 + b"HEAD /a HTTP/1.1\r\nConnection: close\r\n\r\n")
+        async with asyncio.timeout(20):
+            assert (await reader.read()).count(b"HTTP/1.1 404 ") == 301
+        writer.close()
+    assert course.count("answered") == 301
+    assert ("answered", "answered") not in set(pairwise(course))
+
+
+async def test_a_door_has_a_pace() -> None:
+    """After so many requests the next one waits, on whichever connection of the door it comes."""
+    limits = EgressLimits(burst=5, pause_s=3600.0)
+    async with proxy(Policy(), limits=limits) as setup:
+        pairs = [await asyncio.open_connection("127.0.0.1", setup.port) for _ in range(3)]
+        for _, writer in pairs:
+            writer.write(b"HEAD /a HTTP/1.1\r\n\r\n" * 3)
+        await until(lambda: setup.records.qsize() >= 5)
+        # Others come and go meanwhile.
+        for _ in range(100):
+            await asyncio.sleep(0)
+        assert setup.records.qsize() <= 6
+        for _, writer in pairs:
+            writer.transport.abort()
+
+
+def test_a_pace_forgives_who_rests() -> None:
+    """A burst is free; then each waits a pause longer; who asked for nothing has a burst again."""
+    pace = Pace(3, 1.0)
+    assert [pace.delay_s(100.0) for _ in range(6)] == [0.0, 0.0, 0.0, 0.0, 1.0, 2.0]
+    assert [pace.delay_s(200.0) for _ in range(5)] == [0.0, 0.0, 0.0, 0.0, 1.0]
 
 
 async def test_who_asks_and_does_not_read_has_no_copy_of_a_page() -> None:

@@ -13,6 +13,7 @@ from skep.kernel.indexes import Indexes, with_own
 from skep.product.gateway.egress import EgressLimits
 from skep.product.gateway.mirror.door_paths import file_path, place_of, upstream
 from skep.product.gateway.model import LockedFile, Refusal
+from skep.product.gateway.upstream import UpstreamLimits
 from skep.testing.certificates import Authority
 from skep.testing.package_index import serve_index
 from skep.testing.packages import npm_package, wheel
@@ -89,6 +90,35 @@ async def test_an_index_that_is_down_ends_the_search(index, tmp_path) -> None:
             assert public.requests == []
             assert door.records[-1].reason == page.phrase
             assert (door.records[-1].host, door.records[-1].allowed) == ("127.0.0.1", False)
+
+
+async def test_what_a_sandbox_makes_up_marks_no_index_as_down(index, tmp_path) -> None:
+    """Neither another scheme at its port nor an address that no page named keeps others from asking it."""
+    index.failing["/simple/alpha/"] = 4
+    async with opened(tmp_path, indexes(index), allowing(index.host)) as door:
+        assert (await door.get(f"/pypi/files/-/https/{index.host}/x")).status == 502
+        assert (await door.get(f"/pypi/files/-/http/{index.host}/simple/alpha/")).status == 502
+        assert index.failing["/simple/alpha/"] == 0
+        assert (await door.get("/pypi/simple/alpha/")).status == 200
+        assert (await door.get("/npm/left/-/left-9.9.9.tgz")).status == 404
+        index.failing["/npm/left/-/left-1.2.3.tgz"] = 4
+        assert (await door.get("/npm/left/-/left-1.2.3.tgz")).status == 502
+        assert (await door.get("/npm/left/-/left-1.2.3.tgz")).status == 200
+
+
+async def test_who_waits_too_long_for_an_index_is_told_so(index, tmp_path) -> None:
+    """It is not asked for more at once than it is to be, and is not down for that."""
+    index.hold(f"/files/{BIG.filename}")
+    limits = UpstreamLimits(at_once=1, patience_s=0.0)
+    async with opened(tmp_path, indexes(index), allowing(index.host), upstream_limits=limits) as door:
+        url = file_of((await door.get("/pypi/simple/big/")).body, BIG)
+        asking = asyncio.create_task(door.get(url))
+        await until(lambda: index.count(f"/files/{BIG.filename}") == 1)
+        told = await door.get("/pypi/simple/alpha/")
+        assert (told.status, told.phrase) == (503, f"the index {index.host} is asked for 1 things already; try again")
+        index.release()
+        assert (await asking).body == BIG.data
+        assert (await door.get("/pypi/simple/alpha/")).status == 200
 
 
 async def test_a_passing_failure_is_not_seen(index, tmp_path) -> None:
@@ -248,6 +278,48 @@ async def test_credentials_open_only_what_an_index_named(index, tmp_path, of) ->
     assert index.shown == [index.authorization]
 
 
+async def test_a_lock_opens_only_what_an_index_names(index, tmp_path) -> None:
+    """What lies beside the packages is asked for as nobody, whatever a lock calls it; a package is, as the operator."""
+    index.want("me", "pa!ss")
+    private = index.tampered["/private/notes"] = b"private"
+    sha256 = hashlib.sha256(private).hexdigest()
+    files = [
+        LockedFile(filename=name, url=f"{index.url}/private/notes", sha256=sha256)
+        for name in ("alpha-2.0-py3-none-any.whl", "unknown-1.0-py3-none-any.whl", "odd.whl", "..-1.whl")
+    ]
+    fine = LockedFile(filename=ALPHA.filename, url=f"{index.url}/files/{ALPHA.filename}", sha256=ALPHA.sha256)
+    async with opened(tmp_path, with_login(index), allowing(index.host)) as door:
+        door.hold_locked([*files, fine])
+        for file in files:
+            assert (await door.get(f"/locked/{file.filename}")).status in (404, 424), file.filename
+        assert index.count("/private/notes") == 2
+        assert len(index.shown) == index.count("/simple/alpha/") + index.count("/simple/unknown/") == 2
+        assert (await door.get(f"/locked/{fine.filename}")).body == ALPHA.data
+
+
+async def test_a_lock_is_believed_when_any_index_names_its_file(index, tmp_path) -> None:
+    """Whatever others know of the package; one that cannot be asked is told where a password is needed, only there."""
+    index.want("me", "pa!ss")
+    with serve_index() as public:
+        public.python.append(wheel("alpha", "99.0"))
+        named = replace(with_login(index), python=(public.simple, index.simple))
+        files = [
+            LockedFile(filename=package.filename, url=f"{of.url}/files/{package.filename}", sha256=package.sha256)
+            for of, package in ((index, ALPHA), (index, BIG), (public, public.python[0]))
+        ]
+        async with opened(tmp_path, named, allowing(index.host, public.host)) as door:
+            door.hold_locked(files)
+            assert (await door.get(f"/locked/{ALPHA.filename}")).body == ALPHA.data
+            index.failing.update({"/simple/alpha/": 100, "/simple/big/": 100})
+            away = await door.get(f"/locked/{BIG.filename}")
+            assert (away.status, away.phrase) == (
+                502,
+                f"the index {index.host} was tried 4 times in vain: it answered 503",
+            )
+            public.failing["/simple/alpha/"] = 100
+            assert (await door.get(f"/locked/{files[2].filename}")).body == public.python[0].data
+
+
 async def test_a_password_that_is_wrong_is_said_without_it(index, tmp_path) -> None:
     """The answer names the index and where the operator can say another."""
     index.want("me", "another")
@@ -373,6 +445,17 @@ async def test_large_pages_are_made_beside_each_other_only_so_far(index, tmp_pat
     async with opened(tmp_path, indexes(index), allowing(index.host)) as door:
         pages = await asyncio.gather(*(door.get(f"/pypi/simple/{one.name}/") for one in large))
         assert [file_of(page.body, one) for page, one in zip(pages, large, strict=True)]
+
+
+async def test_a_page_of_html_has_a_lower_limit(index, tmp_path) -> None:
+    """What takes longer to be read is refused earlier."""
+    index.padding = 17 * 1024 * 1024
+    async with opened(tmp_path, indexes(index), allowing(index.host)) as door:
+        assert (await door.get("/pypi/simple/alpha/")).status == 200
+        index.html = True
+        large = await door.get("/pypi/simple/big/")
+    assert large.status == 502
+    assert large.phrase.startswith(f"the page of {index.host} is larger than ")
 
 
 async def test_npm_documents_lead_to_the_door(index, tmp_path) -> None:

@@ -47,6 +47,110 @@ def test_html_as_old_indexes_write_it() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        # Warehouse.
+        (
+            (
+                f'<a href="https://f.example/a-1.0.zip#sha256={SHA}" data-requires-python="&gt;=3.9,&lt;4"'
+                f' data-dist-info-metadata="sha256={SHA}" data-core-metadata="sha256={SHA}" >a-1.0.zip</a><br />'
+            ),
+            IndexFile(
+                filename="a-1.0.zip",
+                url="https://f.example/a-1.0.zip",
+                hashes={"sha256": SHA},
+                requires_python=">=3.9,<4",
+                metadata={"sha256": SHA},
+            ),
+        ),
+        # devpi: several levels up, a hash of a path.
+        (
+            f'<a href="../../+f/abc/def/a-1.0.zip#sha256={SHA}">a-1.0.zip</a><br/>',
+            IndexFile(filename="a-1.0.zip", url="https://index.example/+f/abc/def/a-1.0.zip", hashes={"sha256": SHA}),
+        ),
+        # Artifactory and Nexus: attributes of their own, a place elsewhere on the server.
+        (
+            f'<a data-requires-python=">=3.7" href="../../packages/a/1.0/a-1.0.zip#sha256={SHA}" rel="internal" >x</a>',
+            IndexFile(
+                filename="a-1.0.zip",
+                url="https://index.example/packages/a/1.0/a-1.0.zip",
+                hashes={"sha256": SHA},
+                requires_python=">=3.7",
+            ),
+        ),
+        # GitLab: an attribute that is empty.
+        (
+            (
+                f'<a href="https://g.example/api/v4/projects/1/packages/pypi/files/ff/a-1.0.zip#sha256={SHA}"'
+                ' data-requires-python="">a-1.0.zip</a><br>'
+            ),
+            IndexFile(
+                filename="a-1.0.zip",
+                url="https://g.example/api/v4/projects/1/packages/pypi/files/ff/a-1.0.zip",
+                hashes={"sha256": SHA},
+            ),
+        ),
+        # A server of files; no quotes, capitals, a line's end within the tag, an ampersand.
+        ("<A\n HREF=a-1.0.zip>x</A>", IndexFile(filename="a-1.0.zip", url=AT + "a-1.0.zip")),
+        ("<a class=x href = 'a-1.0.zip?a=1&amp;b=2' />", IndexFile(filename="a-1.0.zip", url=AT + "a-1.0.zip?a=1&b=2")),
+        (
+            "<a title='>' data-yanked href=\"a-1.0.zip\">",
+            IndexFile(filename="a-1.0.zip", url=AT + "a-1.0.zip", yanked=True),
+        ),
+        ('<a title=\'it"s\' href="a-1.0.zip">', IndexFile(filename="a-1.0.zip", url=AT + "a-1.0.zip")),
+        ("<a title=it's href=a-1.0.zip>", IndexFile(filename="a-1.0.zip", url=AT + "a-1.0.zip")),
+        ('<a href="a-1.0.zip" href="b-1.0.zip">', IndexFile(filename="a-1.0.zip", url=AT + "a-1.0.zip")),
+    ],
+)
+def test_html_as_servers_write_it(line, expected) -> None:
+    """Each in its way, between others."""
+    other = '<abbr href="no-1.0.zip">x</abbr><br><a href="z-1.0.zip">z</a>'
+    assert parse_html(f"<!DOCTYPE html><body>{other}\n{line}\n{other}", AT)[1:2] == [expected]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '<!-- <a href="a-1.0.zip"> -->',
+        '<!-- <a href="a-1.0.zip">',
+        "<script>'<a href=\"a-1.0.zip\">'</script>",
+        '<meta content="<a href=a-1.0.zip>">',
+        '<a href="a-1.0.zip"',
+        '<a href="a-1.0.zip>',
+        f'<a href="a-1.0.zip" title="{"x" * 100_000}">',
+    ],
+)
+def test_what_only_looks_like_a_link(text) -> None:
+    """What is in a comment, a script or another attribute, never ends or is far too long, is none."""
+    assert parse_html(text, AT) == []
+
+
+@pytest.mark.parametrize(
+    "text", ["<a ", "<!--", '<a "', "<a href='", '<a href="x', "<script>", "<style ", "<a =", "<!--<a b='", "<x/"]
+)
+def test_a_hostile_page_is_read_once(text) -> None:
+    """A page of megabytes that begins and never ends takes no longer than another one."""
+    assert parse_html(text * (4_000_000 // len(text)), AT) == []
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        "<a href=a-1.0.zip>" * 100_001,
+        "<b>" * 500_000,
+        json.dumps({"files": [{}] * 100_001}),
+        '{"files":[' + "{}," * 2_000_000 + "{}]}",
+        '{"files":[' + "1," * 5_000_000 + "1]}",
+    ],
+    ids=["links", "tags", "files", "objects", "numbers"],
+)
+def test_a_page_has_only_so_many_parts(page) -> None:
+    """One of more is refused before objects are made of it."""
+    with pytest.raises(InvalidError, match=r"more than|too many"):
+        simple_index.parse("application/json" if page.startswith("{") else "text/html", page, AT)
+
+
 def test_json_is_kept_but_for_the_addresses() -> None:
     """Names, hashes, metadata under each of its names, sizes and times; entries that are none are left out."""
     files = [
@@ -195,7 +299,9 @@ def test_a_packument_is_rewritten() -> None:
     assert versions["3.0.0"]["dist"] == {}
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"versions": []}', "[" * 100_000])
+@pytest.mark.parametrize(
+    "text", ["", "[]", "{}", '{"versions": []}', "[" * 100_000, '{"versions": {' + "[]," * 1_000_000]
+)
 def test_what_is_no_packument_is_refused(text) -> None:
     """As an error that says so."""
     with pytest.raises(InvalidError):

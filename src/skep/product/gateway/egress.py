@@ -18,6 +18,7 @@ from skep.product.gateway import serving
 from skep.product.gateway.connections import Connections
 from skep.product.gateway.forward import Outgoing, RefusedError, forward
 from skep.product.gateway.model import ConnectionRecord, Policy, Refusal
+from skep.product.gateway.pace import Pace
 from skep.product.gateway.policy import decide, decide_address
 from skep.product.gateway.ports import Recorder, Resolver
 from skep.product.gateway.relay import Budget, LimitPassedError, Pair, tunnel
@@ -35,6 +36,9 @@ class EgressLimits:
     """What one door may use."""
 
     connections: int = 128
+    #: Requests that are taken as fast as they come; then one after each pause.
+    burst: int = 1000
+    pause_s: float = 0.004
     #: What its own sites make and give at once: pages of many megabytes among it.
     answers: int = 12
     #: For the whole request head to arrive.
@@ -86,6 +90,7 @@ class EgressProxy:
         self._clock = clock
         self._limits = limits or EgressLimits()
         self._connections = Connections(self._serve)
+        self._pace = Pace(self._limits.burst, self._limits.pause_s)
         self._answering = asyncio.Semaphore(self._limits.answers)
         self._total = Budget(self._limits.bytes_up, self._limits.bytes_down)
 
@@ -105,6 +110,7 @@ class EgressProxy:
             client[1].transport.abort()
             return
         reader, writer = client
+        await self._pace.wait()
         again = await self._request(None, reader, writer)
         while again:
             try:
@@ -112,6 +118,8 @@ class EgressProxy:
                     first = await reader.readexactly(1)
             except (OSError, TimeoutError, EOFError):
                 return  # nothing was asked any more
+            # What was sent at once is there already: reading it would let nobody else run.
+            await self._pace.wait()
             again = await self._request(first, reader, writer)
 
     async def _request(self, first: bytes | None, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:

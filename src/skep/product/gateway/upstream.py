@@ -6,8 +6,8 @@ Nothing that this module says, logs or raises holds a credential.
 import asyncio
 import ssl
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import unquote, urljoin, urlsplit
 
@@ -22,6 +22,7 @@ from skep.product.gateway.mirror.door_paths import Place, place_of
 from skep.product.gateway.model import Policy, Refusal
 from skep.product.gateway.policy import decide, decide_address
 from skep.product.gateway.ports import Resolver
+from skep.product.gateway.queues import Queues
 from skep.product.gateway.site import Answer, failure
 
 _REDIRECTS = 5
@@ -33,7 +34,16 @@ _WAITS_S = (0.3, 1.0, 2.5)
 _LONGEST_WAIT_S = 10.0
 #: For so long a server that was tried in vain is not tried again: hundreds of requests would wait one by one.
 _DOWN_S = 5.0
-_CONNECTIONS = 32
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UpstreamLimits:
+    """What all builds together may ask of one server."""
+
+    #: Answers that are open at once.
+    at_once: int = 32
+    #: For one of them to end.
+    patience_s: float = 30.0
 
 
 class UpstreamError(Exception):
@@ -60,6 +70,16 @@ class UpstreamError(Exception):
         return failure(self.status, self.reason, host=place.host, port=place.port, hint=self.hint, refusal=self.refusal)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Asking:
+    """How something is asked for, wherever it leads."""
+
+    headers: Mapping[str, str]
+    encoded: bool
+    anonymous: bool
+    marks: bool
+
+
 @dataclass(frozen=True, slots=True)
 class _Down:
     until: float
@@ -77,6 +97,7 @@ class Upstream:
         logins: Sequence[Login],
         tls: ssl.SSLContext,
         waits_s: Sequence[float] = _WAITS_S,
+        limits: UpstreamLimits | None = None,
     ) -> None:
         self._policy = policy
         self._resolver = resolver
@@ -84,8 +105,10 @@ class Upstream:
         self._logins = tuple(logins)
         self._tls = tls
         self._waits_s = tuple(waits_s)
+        self._limits = limits or UpstreamLimits()
+        self._queues = Queues(self._limits.at_once, self._limits.patience_s)
         self._session: aiohttp.ClientSession | None = None
-        #: By host and port, or by address.
+        #: By scheme, host and port, or by address.
         self._down: dict[object, _Down] = {}
 
     async def close(self) -> None:
@@ -103,6 +126,7 @@ class Upstream:
         fine: Sequence[int] = (200,),
         encoded: bool = False,
         anonymous: bool = False,
+        marks: bool = True,
     ) -> AsyncGenerator[aiohttp.ClientResponse]:
         """Hold the answer to a GET open, redirects followed, its body not yet read.
 
@@ -112,30 +136,33 @@ class Upstream:
             fine: statuses that are no error.
             encoded: a page, which may come compressed; a file comes as it is.
             anonymous: no credentials are sent to anybody.
+            marks: a server that cannot be reached is left alone for a while, by all who ask for something of it; not to
+                be said of an address that a sandbox chose.
 
         Raises:
             UpstreamError: it may not be fetched, could not be reached, or answered with another status.
         """
         asked = {"Accept-Encoding": "gzip, deflate" if encoded else "identity", **(headers or {})}
-        response = await self._follow(url, asked, frozenset(fine), encoded=encoded, anonymous=anonymous)
-        try:
-            yield response
-        finally:
-            # What was not read to its end would be read before the connection is used again.
-            response.close() if not response.content.at_eof() else response.release()
+        asking = _Asking(headers=asked, encoded=encoded, anonymous=anonymous, marks=marks and not anonymous)
+        async with AsyncExitStack() as turn:
+            response = self._checked(*await self._follow(url, asking, turn), frozenset(fine))
+            try:
+                yield response
+            finally:
+                # What was not read to its end would be read before the connection is used again.
+                response.close() if not response.content.at_eof() else response.release()
 
-    async def _follow(
-        self, url: str, headers: dict[str, str], fine: frozenset[int], *, encoded: bool, anonymous: bool
-    ) -> aiohttp.ClientResponse:
+    async def _follow(self, url: str, asking: _Asking, turn: AsyncExitStack) -> tuple[aiohttp.ClientResponse, Place]:
         place, own = self._place(url, None), _own_login(url)
         first = place
         for _ in range(_REDIRECTS + 1):
-            login = {} if anonymous else self._login(place, own if place.origin == first.origin else "")
-            response = await self._tried(place, headers | login, encoded=encoded)
+            login = {} if asking.anonymous else self._login(place, own if place.origin == first.origin else "")
+            response = await self._tried(place, replace(asking, headers={**asking.headers, **login}), turn)
             if response.status not in _REDIRECT:
-                return await self._checked(response, place, fine)
+                return response, place
             target = response.headers.get("Location", "")
             response.close()
+            await turn.aclose()
             place = self._place(urljoin(place.url, target), place)
         raise UpstreamError(502, f"{first.authority} redirects more than {_REDIRECTS} times", first)
 
@@ -160,6 +187,10 @@ class Upstream:
             if not verdict.allowed:
                 raise UpstreamError(424, verdict.reason, place, refusal=Refusal.ADDRESS)
 
+    def has_login(self, place: Place) -> bool:
+        """Tell whether the operator has credentials for *place*."""
+        return bool(self._login(place, ""))
+
     def _login(self, place: Place, own: str) -> dict[str, str]:
         if own:
             return {"Authorization": own}
@@ -168,17 +199,18 @@ class Upstream:
         best = max(reversed(mine), key=lambda login: len(login.path), default=None)
         return {"Authorization": best.header.reveal()} if best is not None else {}
 
-    async def _tried(self, place: Place, headers: Mapping[str, str], *, encoded: bool) -> aiohttp.ClientResponse:
-        """Ask until there is an answer that is no passing failure."""
-        here, now = (place.host, place.port), self._clock.monotonic()
+    async def _tried(self, place: Place, asking: _Asking, turn: AsyncExitStack) -> aiohttp.ClientResponse:
+        """Ask until there is an answer that is no passing failure; it is open for as long as its *turn* is kept."""
+        here, now = place.origin, self._clock.monotonic()
         for known in (self._down.get(here), self._down.get(place)):
             if known is not None and now < known.until:
                 raise UpstreamError(502, known.reason, place)
         said, about = "", object()
         for wait_s in (*self._waits_s, None):
             least_s = 0.0
+            await self._wait(place, turn)
             try:
-                response = await self._ask(place, headers, encoded=encoded)
+                response = await self._ask(place, asking)
             except AddressRefusedError as error:
                 raise UpstreamError(424, str(error), place, refusal=Refusal.ADDRESS) from None
             except (aiohttp.ClientError, OSError, TimeoutError) as error:
@@ -188,22 +220,34 @@ class Upstream:
                     return response
                 said, about, least_s = f"it answered {response.status}", place, _retry_after_s(response)
                 response.close()
+            await turn.aclose()
             if wait_s is not None:
                 await asyncio.sleep(max(wait_s, least_s))
         reason = f"the index {place.authority} was tried {len(self._waits_s) + 1} times in vain: {said}"
-        self._remember(about, reason)
+        if asking.marks:
+            self._remember(about, reason)
         raise UpstreamError(502, reason, place)
+
+    async def _wait(self, place: Place, turn: AsyncExitStack) -> None:
+        try:
+            await turn.enter_async_context(self._queues.turn(place.origin))
+        except TimeoutError:
+            said = f"the index {place.authority} is asked for {self._limits.at_once} things already; try again"
+            raise UpstreamError(503, said, place) from None
 
     def _remember(self, about: object, reason: str) -> None:
         now = self._clock.monotonic()
         self._down = {key: down for key, down in self._down.items() if now < down.until}
         self._down[about] = _Down(now + _DOWN_S, reason)
 
-    async def _ask(self, place: Place, headers: Mapping[str, str], *, encoded: bool) -> aiohttp.ClientResponse:
+    async def _ask(self, place: Place, asking: _Asking) -> aiohttp.ClientResponse:
         try:
             # Encoded already, and read by our own parser: yarl is to change nothing.
             return await self._open().get(
-                URL(place.url, encoded=True), headers=headers, allow_redirects=False, auto_decompress=encoded
+                URL(place.url, encoded=True),
+                headers=asking.headers,
+                allow_redirects=False,
+                auto_decompress=asking.encoded,
             )
         except aiohttp.ClientConnectorError as error:
             if isinstance(error.os_error, AddressRefusedError):
@@ -217,7 +261,6 @@ class Upstream:
                 use_dns_cache=False,
                 ssl=self._tls,
                 limit=0,
-                limit_per_host=_CONNECTIONS,
             )
             self._session = aiohttp.ClientSession(
                 connector=connector,
@@ -228,9 +271,7 @@ class Upstream:
             )
         return self._session
 
-    async def _checked(
-        self, response: aiohttp.ClientResponse, place: Place, fine: frozenset[int]
-    ) -> aiohttp.ClientResponse:
+    def _checked(self, response: aiohttp.ClientResponse, place: Place, fine: frozenset[int]) -> aiohttp.ClientResponse:
         status = response.status
         if status in fine:
             return response

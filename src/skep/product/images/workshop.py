@@ -10,10 +10,11 @@ from skep.kernel.ids import IdSource
 from skep.product.blobs.model import LogId
 from skep.product.blobs.ports import LogStore
 from skep.product.gateway.egress import EgressProxy
-from skep.product.gateway.model import ConnectionRecord, Policy, Refusal
+from skep.product.gateway.model import Policy, Refusal
 from skep.product.gateway.ports import Resolver, Site
 from skep.product.images import refusals
 from skep.product.images.environment import DOOR_PORT
+from skep.product.images.seen import Seen
 from skep.product.sandboxes.model import Command, CommandId, Exit, ExitReason, Handle, Stream
 from skep.product.sandboxes.ports import Based, Doors, Driver, Files, Leftovers, Output, Sealing
 
@@ -103,7 +104,7 @@ class Workshop:
         self._ids = ids
         self._clock = clock
         self._proxy: EgressProxy | None = None
-        self._seen: list[ConnectionRecord] = []
+        self._seen = Seen()
         self._told: set[str] = set()
         self._advice = ""
         self._advised = False
@@ -112,7 +113,7 @@ class Workshop:
     async def door(self, resolver: Resolver) -> AsyncGenerator[None]:
         """Hold the sandbox's door open; until `open_to` it leads nowhere."""
         listener = await self.driver.listen(self.handle, DOOR_PORT)
-        self._proxy = EgressProxy(Policy(), resolver, self._seen.append, self._clock)
+        self._proxy = EgressProxy(Policy(), resolver, self._seen.note, self._clock)
         async with self._proxy.serving(listener):
             yield
 
@@ -129,12 +130,12 @@ class Workshop:
     @property
     def over_limit(self) -> bool:
         """Tell whether the door's byte limit was passed since it was opened last."""
-        return any(record.over_limit for record in self._seen)
+        return self._seen.over_limit
 
     @property
     def refusal(self) -> str:
         """Say what the door refused since it was opened last, and what to do about it; "" if nothing."""
-        return refusals.hint(self._seen, self._advice)
+        return refusals.hint(tuple(self._seen), self._advice)
 
     async def run(
         self,
@@ -187,7 +188,7 @@ class Workshop:
         return Ran(exit=exit_, stdout=said, stdout_end=last, stderr=complaints)
 
     async def _tell_refusals(self) -> None:
-        for record in self._seen:
+        for record in tuple(self._seen):
             line = refusals.line(record)
             if line is None or line in self._told or len(self._told) >= _TOLD:
                 continue
@@ -196,6 +197,9 @@ class Workshop:
             if record.refusal is Refusal.UNLISTED and not self._advised:
                 self._advised = True
                 await self.log.say(self._advice)
+        if self._seen.left_out:
+            await self.log.say(f"{self._seen.left_out} more connections were not made.")
+            self._seen.left_out = 0
 
 
 def _overlap(data: bytes, hidden: bytes) -> int:

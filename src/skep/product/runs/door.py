@@ -25,6 +25,7 @@ from skep.kernel.errors import (
 )
 from skep.product.gateway import head as heads
 from skep.product.gateway.connections import Connections
+from skep.product.gateway.pace import Pace
 from skep.product.gateway.relay import Pair
 
 log = logging.getLogger(__name__)
@@ -71,27 +72,13 @@ class Desk(Protocol):
 _TOO_MANY = {"code": "too_many_connections", "message": f"More than {_MAX_CONNECTIONS} connections at once."}
 
 
-class _Pace:
-    """Makes those wait who ask without end: each request costs everybody's server something."""
-
-    def __init__(self) -> None:
-        self._next_at = 0.0
-
-    async def wait(self) -> None:
-        """Wait until it is this request's turn."""
-        now = asyncio.get_running_loop().time()
-        at = max(self._next_at, now - _BURST * _PAUSE_S)
-        self._next_at = at + _PAUSE_S
-        await asyncio.sleep(max(0.0, at - now))
-
-
 class Door:
     """Serves one sandbox's listener."""
 
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
         self._connections = Connections(self._serve)
-        self._pace = _Pace()
+        self._pace = Pace(_BURST, _PAUSE_S)
 
     def serving(self, listener: socket.socket) -> AbstractAsyncContextManager[None]:
         """Serve *listener* until the block is left; then every connection is cut."""

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from skep.kernel.errors import InvalidError
+from skep.product.gateway.mirror import bounded_json
 from skep.product.gateway.mirror.door_paths import Place, file_path, place_of
 
 #: The abbreviated form, which has all that an installation needs.
@@ -42,11 +43,8 @@ def rewritten(text: str, door: str, seal: Callable[[Place], str]) -> bytes:
     Raises:
         InvalidError: it is no such document.
     """
-    try:
-        page = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise InvalidError("The registry's document is no JSON.", code="index_page_invalid") from error
-    versions = page.get("versions") if isinstance(page, dict) else None  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]
+    page = bounded_json.loads(text, "The registry's document")
+    versions: object = page.get("versions")
     if not isinstance(versions, dict):
         raise InvalidError("The registry's document lists no versions.", code="index_page_invalid")
     for version in versions.values():  # pyright: ignore[reportUnknownVariableType]

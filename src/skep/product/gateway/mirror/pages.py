@@ -18,6 +18,8 @@ from skep.product.gateway.mirror.simple_index import IndexFile
 from skep.product.gateway.upstream import Upstream, UpstreamError
 
 _MAX_PAGE = 64 * 1024 * 1024
+#: HTML takes more time than JSON; the largest pages of the public index have some megabytes.
+_MAX_HTML = 16 * 1024 * 1024
 _MAX_HELD = 64 * 1024 * 1024
 #: Pages that are larger are read and parsed a few at a time, by all builds together: one takes many times its size.
 _LARGE = 1024 * 1024
@@ -125,11 +127,12 @@ class Pages:
     async def _read(self, response: aiohttp.ClientResponse, url: str, places: AsyncExitStack) -> bytes:
         """Return a page as it comes; from a size on it waits for a place, which is kept until *places* ends."""
         data, large = bytearray(), False
+        most = _MAX_PAGE if "json" in response.content_type.lower() else _MAX_HTML
         async for chunk in response.content.iter_chunked(1 << 16):
             data += chunk
-            if len(data) > _MAX_PAGE:
+            if len(data) > most:
                 place = place_of(url)
-                raise UpstreamError(502, f"the page of {place.authority} is larger than {_MAX_PAGE} bytes", place)
+                raise UpstreamError(502, f"the page of {place.authority} is larger than {most} bytes", place)
             if len(data) > _LARGE and not large:
                 large = True
                 await places.enter_async_context(self._large)

@@ -7,11 +7,12 @@ import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from html.parser import HTMLParser
 from typing import Any
 from urllib.parse import unquote, urljoin, urlsplit
 
 from skep.kernel.errors import InvalidError
+from skep.product.gateway.mirror import bounded_json
+from skep.product.gateway.mirror.anchors import MAX_LINKS, links
 
 JSON_TYPE = "application/vnd.pypi.simple.v1+json"
 #: What an index is asked for: JSON, else HTML of either kind.
@@ -77,13 +78,11 @@ def parse_json(text: str, page_url: str) -> list[IndexFile]:
     Raises:
         InvalidError: it is something else.
     """
-    try:
-        page = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise InvalidError("The index' page is no JSON.", code="index_page_invalid") from error
-    files = page.get("files") if isinstance(page, dict) else None  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]
+    files: object = bounded_json.loads(text, "The index' page").get("files")
     if not isinstance(files, list):
         raise InvalidError("The index' page lists no files.", code="index_page_invalid")
+    if len(files) > MAX_LINKS:  # pyright: ignore[reportUnknownArgumentType]
+        raise InvalidError(f"The index' page lists more than {MAX_LINKS} files.", code="index_page_invalid")
     found = (_from_json(entry, page_url) for entry in files)  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
     return [file for file in found if file is not None]
 
@@ -113,30 +112,15 @@ def _from_json(entry: Any, page_url: str) -> IndexFile | None:
 
 
 def parse_html(text: str, page_url: str) -> list[IndexFile]:
-    """Read PEP 503: each link is a file, its hash is the fragment."""
-    anchors = _Anchors()
-    anchors.feed(text)
-    anchors.close()
-    base = urljoin(page_url, anchors.base) if anchors.base else page_url
-    found = (_from_anchor(attributes, base) for attributes in anchors.found)
+    """Read PEP 503: each link is a file, its hash is the fragment.
+
+    Raises:
+        InvalidError: it has too many.
+    """
+    page = links(text)
+    base = (_absolute(page_url, page.base) or page_url) if page.base else page_url
+    found = (_from_anchor(attributes, base) for attributes in page.found)
     return [file for file in found if file is not None]
-
-
-class _Anchors(HTMLParser):
-    """Collects the attributes of links."""
-
-    def __init__(self) -> None:
-        super().__init__(convert_charrefs=True)
-        self.found: list[dict[str, str]] = []
-        self.base = ""
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Note a link, or what links are relative to."""
-        attributes = {name: value or "" for name, value in attrs}
-        if tag == "a" and "href" in attributes:
-            self.found.append(attributes)
-        elif tag == "base" and not self.base:
-            self.base = attributes.get("href", "")
 
 
 def _from_anchor(attributes: Mapping[str, str], base: str) -> IndexFile | None:

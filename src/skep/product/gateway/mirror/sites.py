@@ -12,16 +12,21 @@ from urllib.parse import quote, unquote
 from skep.kernel.clock import Clock
 from skep.kernel.errors import InvalidError, SkepError
 from skep.kernel.indexes import Indexes
+from skep.product.blobs.space import Space
 from skep.product.gateway.mirror import npm, simple_index
 from skep.product.gateway.mirror.door_paths import parse_file_path, place_of
 from skep.product.gateway.mirror.downloads import Downloads
+from skep.product.gateway.mirror.naming import Naming
 from skep.product.gateway.mirror.pages import Pages
 from skep.product.gateway.mirror.seals import METADATA, Seals
+from skep.product.gateway.mirror.shares import Share, Spool
 from skep.product.gateway.model import Digest, LockedFile, Refusal
 from skep.product.gateway.ports import PackageCache, Site
 from skep.product.gateway.site import Answer, Asked, failure
 from skep.product.gateway.upstream import Upstream, UpstreamError
 
+#: For files on their way, however small the cache is: the largest of the public index has almost a GiB.
+_SPOOL_BYTES = 2 * 1024 * 1024 * 1024
 _HEX = {"sha256": re.compile(r"[0-9a-f]{64}"), "sha512": re.compile(r"[0-9a-f]{128}")}
 #: Of a file: only that it can be asked for. No ranges are offered, so nobody has to know its length.
 _HEAD = Answer(headers={"Content-Type": "application/octet-stream"})
@@ -30,12 +35,23 @@ _HEAD = Answer(headers={"Content-Type": "application/octet-stream"})
 class Mirrors:
     """Makes the sites (`ports.Mirrors`); all that belongs to all builds is held here, once per process."""
 
-    def __init__(self, indexes: Indexes, upstream: Upstream, cache: PackageCache, clock: Clock) -> None:
+    def __init__(
+        self,
+        indexes: Indexes,
+        upstream: Upstream,
+        cache: PackageCache,
+        clock: Clock,
+        *,
+        space: Space | None = None,
+        spool_bytes: int = _SPOOL_BYTES,
+    ) -> None:
         self._indexes = indexes
+        self._spool = Spool(max(cache.limit_bytes, spool_bytes), space or Space())
         self._upstream = upstream
         self._downloads = Downloads(upstream, cache)
         self._seals = Seals()
         self._pages = Pages(upstream, clock, self._seals)
+        self._naming = Naming(indexes, upstream, self._pages, self._seals)
 
     async def close(self) -> None:
         """End what goes on, and cut the connections."""
@@ -44,17 +60,19 @@ class Mirrors:
 
     def python(self) -> Site:
         """Return `/pypi/`: the operator's indexes of Python packages, and their files."""
-        return _Guarded(_Python(self._indexes.python, self._pages, _Files(self._downloads, self._seals, "sha256")))
+        share = self._spool.share()
+        files = _Files(self._downloads, share, self._seals, "sha256")
+        return _Guarded(_Python(self._indexes.python, self._pages, share, files))
 
     def locked(self, files: Sequence[LockedFile]) -> Site:
         """Return `/locked/`: exactly *files*, each checked against its hash."""
-        return _Guarded(_Locked(files, self._downloads))
+        return _Guarded(_Locked(files, self._downloads, self._naming, self._spool.share()))
 
     def npm(self) -> Site:
         """Return `/npm/`: the operator's npm registry."""
-        return _Guarded(
-            _Npm(self._indexes, self._pages, self._downloads, _Files(self._downloads, self._seals, "sha512"))
-        )
+        share = self._spool.share()
+        files = _Files(self._downloads, share, self._seals, "sha512")
+        return _Guarded(_Npm(self._indexes, self._pages, self._downloads, share, files))
 
 
 class _Guarded:
@@ -78,9 +96,10 @@ class _Guarded:
 class _Python:
     """`/pypi/simple/NAME/` and `/pypi/files/...`."""
 
-    def __init__(self, indexes: Sequence[str], pages: Pages, files: "_Files") -> None:
+    def __init__(self, indexes: Sequence[str], pages: Pages, share: Share, files: "_Files") -> None:
         self._indexes = tuple(indexes)
         self._pages = pages
+        self._share = share
         self._files = files
 
     async def answer(self, asked: Asked) -> Answer:
@@ -100,7 +119,8 @@ class _Python:
         """
         for index in self._indexes:
             try:
-                page = await self._pages.python(f"{index.rstrip('/')}/{name}/", name)
+                async with self._share.leg:
+                    page = await self._pages.python(f"{index.rstrip('/')}/{name}/", name)
             except UpstreamError as error:
                 if error.status != 404:
                     raise
@@ -114,9 +134,11 @@ class _Python:
 class _Locked:
     """`/locked/`: a page with links (PEP 503), and the files beside it."""
 
-    def __init__(self, files: Sequence[LockedFile], downloads: Downloads) -> None:
+    def __init__(self, files: Sequence[LockedFile], downloads: Downloads, naming: Naming, share: Share) -> None:
         self._files: Mapping[str, LockedFile] = {file.filename: file for file in files}
         self._downloads = downloads
+        self._naming = naming
+        self._share = share
 
     async def answer(self, asked: Asked) -> Answer:
         """Answer the page or a file."""
@@ -126,7 +148,13 @@ class _Locked:
         file = self._files.get(name)
         if file is None or not _HEX["sha256"].fullmatch(file.sha256):
             raise InvalidError(f"{name[:80]} is not locked")
-        return await _given(asked, file.url, Digest("sha256", file.sha256), self._downloads)
+        if asked.method == "HEAD":
+            return _HEAD
+        digest = Digest("sha256", file.sha256)
+        if (kept := await self._downloads.kept(digest)) is not None:
+            return kept
+        named = await self._naming.names(file, self._share)
+        return await self._downloads.file(file.url, digest, self._share, anonymous=not named)
 
     def _page(self) -> bytes:
         links = (
@@ -139,11 +167,12 @@ class _Locked:
 class _Npm:
     """`/npm/NAME`, `/npm/-/files/...`, and what a lock calls the registry's own: `/npm/NAME/-/FILE.tgz`."""
 
-    def __init__(self, indexes: Indexes, pages: Pages, downloads: Downloads, files: "_Files") -> None:
+    def __init__(self, indexes: Indexes, pages: Pages, downloads: Downloads, share: Share, files: "_Files") -> None:
         self._registry = place_of(indexes.npm.rstrip("/") + "/")
         self._scopes = {scope: place_of(url.rstrip("/") + "/") for scope, url in indexes.scopes.items()}
         self._pages = pages
         self._downloads = downloads
+        self._share = share
         self._files = files
 
     async def answer(self, asked: Asked) -> Answer:
@@ -159,21 +188,23 @@ class _Npm:
                 raise InvalidError("It is no package of npm's, and no file of one.")
             return await self._file(asked, registry.url + quote(name, safe="/@+"))
         short = npm.SHORT in asked.accept
-        page = await self._pages.npm(f"{registry.url}{name.replace('/', '%2f')}", asked.door, short=short)
+        async with self._share.leg:
+            page = await self._pages.npm(f"{registry.url}{name.replace('/', '%2f')}", asked.door, short=short)
         return Answer(headers={"Content-Type": npm.SHORT if short else "application/json"}, body=page)
 
     async def _file(self, asked: Asked, url: str) -> Answer:
         if asked.method == "HEAD":
             return _HEAD
         # What is no tarball may be another one tomorrow.
-        return await (self._downloads.unnamed(url) if url.endswith(".tgz") else self._downloads.file(url, None))
+        return await self._downloads.unnamed(url, self._share, lasting=url.endswith(".tgz"))
 
 
 class _Files:
     """What lies below `files/` of an index: any file of its hosts; as the operator only what a page named."""
 
-    def __init__(self, downloads: Downloads, seals: Seals, algorithm: str) -> None:
+    def __init__(self, downloads: Downloads, share: Share, seals: Seals, algorithm: str) -> None:
         self._downloads = downloads
+        self._share = share
         self._seals = seals
         self._algorithm = algorithm
 
@@ -186,10 +217,6 @@ class _Files:
         if hexes and not _HEX[self._algorithm].fullmatch(hexes):
             raise InvalidError(f"{hexes[:130]} is no {self._algorithm}")
         digest = Digest(self._algorithm, hexes) if hexes else None
-        return await _given(asked, place.url, digest, self._downloads, anonymous=not self._seals.good(seal, place))
-
-
-async def _given(
-    asked: Asked, url: str, digest: Digest | None, downloads: Downloads, *, anonymous: bool = False
-) -> Answer:
-    return _HEAD if asked.method == "HEAD" else await downloads.file(url, digest, anonymous=anonymous)
+        if asked.method == "HEAD":
+            return _HEAD
+        return await self._downloads.file(place.url, digest, self._share, anonymous=not self._seals.good(seal, place))
