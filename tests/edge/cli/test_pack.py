@@ -59,6 +59,45 @@ def test_gitignore_decides_in_a_checkout(folder):
     assert set(members(folder)) == {".gitignore", "main.py", "lib/a.py", "new file ü.py"}
 
 
+def test_gitignore_decides_without_a_checkout(folder):
+    """What it names is left out, whether it stands on top or further in, and so is the usual rubbish."""
+    (folder / ".gitignore").write_text("*.env\n/lib/*.log\n!kept.env\n")
+    (folder / "lib" / ".gitignore").write_text("b.*\n")
+    for name in ("kept.env", "lib/x.log", "lib/b.py", "b.py", "new\nline ü.env", ":(top)lib", "lib/x.env"):
+        (folder / name).write_text("x")
+    assert set(members(folder)) == {
+        *(".gitignore", "main.py", "kept.env", "b.py", ":(top)lib"),
+        *("lib/.gitignore", "lib/a.py"),
+    }
+
+
+def test_gitignore_reaches_into_checkouts_further_in(folder):
+    """A repository that was cloned into the folder is part of it; what the folder ignores is ignored there, too."""
+    (folder / ".gitignore").write_text("*.env\n")
+    git(folder / "lib", "init", "-q")
+    (folder / "lib" / "keys.env").write_text("x")
+    assert set(members(folder)) == {".gitignore", "main.py", "lib/a.py"}
+
+
+def test_links_are_ignored_without_a_checkout(folder):
+    """A link that `.gitignore` names may lead where it likes."""
+    (folder / ".gitignore").write_text("leak\n")
+    (folder / "leak").symlink_to("/etc")
+    assert "leak" not in members(folder)
+
+
+def test_a_folder_that_the_repository_around_it_ignores_is_one_of_its_own(folder):
+    """Its own `.gitignore` counts, that of the repository is not about what is in it."""
+    git(folder, "init", "-q")
+    (folder / ".gitignore").write_text("work/\n*.txt\n")
+    inner = folder / "work" / "agent"
+    inner.mkdir(parents=True)
+    (inner / ".gitignore").write_text("*.env\n")
+    for name in ("main.py", "note.txt", "keys.env"):
+        (inner / name).write_text("x")
+    assert set(members(inner)) == {".gitignore", "main.py", "note.txt"}
+
+
 def test_a_folder_inside_a_checkout_is_packed_alone(folder):
     """The rest of the repository is not the agent."""
     git(folder, "init", "-q")
@@ -100,9 +139,10 @@ def test_links_that_lead_out_are_refused(folder, target):
 
 
 def test_pipes_are_left_out(folder):
-    """Only files and links are source; a pipe is never opened."""
+    """Only files and links are source; a pipe is never opened, and named."""
     os.mkfifo(folder / "pipe")
     assert "pipe" not in members(folder)
+    assert pack(folder, file_list(folder), io.BytesIO(), limit=LIMIT).left_out == ("pipe",)
 
 
 def test_too_much_is_refused(folder):

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from skep.edge.cli import building, explaining, options, pack, screen, sources
+from skep.edge.cli.clean import clean
 from skep.edge.cli.options import Json
 from skep.edge.cli.target import call
 from skep.edge.client import ApiError, SkepClient
@@ -161,6 +162,8 @@ async def _source(
                 progress=lambda size: update(f"packing {screen.size(size)}"),
             )
             archive.flush()
+            for name in packed.left_out:
+                screen.say(f"left out: {clean(name)}, which is neither a file nor a link", style="yellow")
             if not packed.files:
                 raise InvalidError(f"{label} is empty: there is no file to deploy", code="empty_folder", hint=_LEFT_OUT)
             update(f"uploading {screen.size(Path(archive.name).stat().st_size)}")
