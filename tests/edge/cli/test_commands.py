@@ -99,6 +99,18 @@ def test_a_run_prints_the_log_and_the_result(skep, bee):
     assert '"n": 3' in done.stderr
 
 
+def test_inputs_are_what_the_schema_says(skep, tmp_path):
+    """A year for a text is a text; what does not fit is refused with how to force either."""
+    (tmp_path / "skep.yaml").write_text("inputs: {year: string, n: integer}\n")
+    (tmp_path / "main.py").write_text(textwrap.dedent(AGENT))
+    skep.cli("deploy", str(tmp_path), "--name", "typed")
+    run = as_json(skep.cli("run", "typed", "-i", "year=2026", "-i", "n=3", "--json"))
+    assert run["result"] == {"year": "2026", "n": 3}
+    refused = skep.cli("run", "typed", "-i", "year=2026", "-i", "n=many", check=False)
+    assert refused.returncode == exits.INVALID
+    assert "--input-file takes any JSON" in refused.stderr
+
+
 def test_a_run_as_json(skep, bee, tmp_path):
     """One object on standard output, with all that was kept."""
     inputs = tmp_path / "inputs.json"

@@ -1,6 +1,5 @@
 """Options that several verbs share, and how their values are read."""
 
-import json
 import re
 import shlex
 import sys
@@ -66,19 +65,3 @@ def pairs(items: Iterable[str], what: str) -> dict[str, str]:
             raise typer.BadParameter(f"{item!r} is not {what}")
         found[key] = value
     return found
-
-
-def inputs(items: Iterable[str]) -> dict[str, Any]:
-    """Read `KEY=VALUE` inputs; a value that is JSON is that JSON, anything else is text."""
-    return {key: _json_or_text(value) for key, value in pairs(items, "KEY=VALUE").items()}
-
-
-def _json_or_text(value: str) -> Any:
-    try:
-        return json.loads(value, parse_constant=_no_constant)
-    except ValueError:
-        return value
-
-
-def _no_constant(name: str) -> Any:
-    raise ValueError(f"{name} is not JSON")
