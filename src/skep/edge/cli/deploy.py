@@ -3,23 +3,17 @@
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 from typing import Annotated, Any
 
 import typer
 
-from skep.edge.cli import building, explaining, options, pack, screen, sources
-from skep.edge.cli.clean import clean
+from skep.edge.cli import building, explaining, options, sources, uploading
 from skep.edge.cli.options import Json
 from skep.edge.cli.target import call
 from skep.edge.client import ApiError, SkepClient
 from skep.edge.wire.agents import LONGEST_POLL_S, SHORTEST_POLL_S, AgentView, ChangeAgent, CreateAgent
 from skep.edge.wire.builds import BuildView
 from skep.edge.wire.sources import SourceBody
-from skep.kernel.errors import InvalidError
-from skep.kernel.settings import MIB, Settings
-
-_LEFT_OUT = "Give the folder that holds the agent's files; those that .gitignore names are left out."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,27 +144,9 @@ async def _source(
     if found is None:
         assert isinstance(given, sources.Remote), "a local source is checked out"
         return sources.remote_body(given, ref, path)
-    settings = Settings()
     folder, label = found
-    with NamedTemporaryFile(suffix=".tar.gz") as archive:
-        with screen.waiting("packing", quiet=quiet) as update:
-            packed = pack.pack(
-                folder,
-                pack.file_list(folder),
-                archive.file,
-                limit=settings.source_limit_mb * MIB,
-                progress=lambda size: update(f"packing {screen.size(size)}"),
-            )
-            archive.flush()
-            for name in packed.left_out:
-                screen.say(f"left out: {clean(name)}, which is neither a file nor a link", style="yellow")
-            if not packed.files:
-                raise InvalidError(f"{label} is empty: there is no file to deploy", code="empty_folder", hint=_LEFT_OUT)
-            update(f"uploading {screen.size(Path(archive.name).stat().st_size)}")
-            upload = await client.uploads.create(lambda: sources.read(Path(archive.name)))
-        if not quiet:
-            screen.say(f"uploaded {screen.count(packed.files, 'file')}, {screen.size(packed.size)}", style="dim")
-    return SourceBody.model_validate({"upload": upload.id, "label": label} | ({"path": path} if path else {}))
+    upload = await uploading.uploaded(client, folder, label, quiet=quiet)
+    return SourceBody.model_validate({"upload": upload, "label": label} | ({"path": path} if path else {}))
 
 
 async def _agent(client: SkepClient, wish: Wish, source: SourceBody) -> AgentView:

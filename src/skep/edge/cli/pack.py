@@ -9,9 +9,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import IO
+from typing import IO, cast
 
 from skep.kernel.errors import InvalidError, TooLargeError, UnavailableError
+from skep.kernel.settings import MIB
 
 #: Left out of a folder that is no checkout, whatever its `.gitignore` says.
 IGNORED_FOLDERS = frozenset(
@@ -22,6 +23,14 @@ IGNORED_FOLDERS = frozenset(
 )
 IGNORED_FILES = frozenset({".DS_Store", ".coverage"})
 _MOST_FILES = 50_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """How much the server takes, MiB."""
+
+    packed_mb: int
+    unpacked_mb: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,40 +148,63 @@ def pack(
     names: Iterable[str],
     out: IO[bytes],
     *,
-    limit: int,
+    limits: Limits,
     progress: Callable[[int], None] = lambda _size: None,
 ) -> Packed:
     """Write a gzipped tar of the files *names* of *folder*; modes keep only their execute bit.
 
     Raises:
-        TooLargeError: more than *limit* bytes.
+        TooLargeError: more than *limits* allow; nothing is packed if that can be told before.
         InvalidError: a link that leads out of the folder, or a file that is none.
     """
-    count = size = 0
-    left_out: list[str] = []
+    found = {name: _member(folder, name) for name in names}
+    members = [info for info in found.values() if info is not None]
+    if len(members) > _MOST_FILES:
+        raise _too_large(f"{folder} holds more than {_MOST_FILES} files")
+    if sum(info.size for info in members) > limits.unpacked_mb * MIB:
+        raise _too_large(f"{folder} holds more than {limits.unpacked_mb} MiB, the server's SKEP_SOURCE_LIMIT_MB")
+    size = 0
+    bounded = cast("IO[bytes]", _Bounded(out, limits.packed_mb, str(folder)))
     with (
-        gzip.GzipFile(fileobj=out, mode="wb", compresslevel=6, mtime=0) as zipped,
+        gzip.GzipFile(fileobj=bounded, mode="wb", compresslevel=6, mtime=0) as zipped,
         tarfile.open(fileobj=zipped, mode="w", format=tarfile.PAX_FORMAT) as tar,
     ):
-        for name in names:
-            info = _member(folder, name)
-            if info is None:
-                left_out.append(name)
-                continue
-            count, size = count + 1, size + info.size
-            if size > limit or count > _MOST_FILES:
-                raise TooLargeError(
-                    f"{folder} holds more than {limit // (1024 * 1024)} MiB or {_MOST_FILES} files",
-                    code="source_too_large",
-                    hint="list what is not needed in .gitignore",
-                )
+        for info in members:
+            size += info.size
             if info.isreg():
-                with (folder / name).open("rb") as file:
+                with (folder / info.name).open("rb") as file:
                     tar.addfile(info, file)
             else:
                 tar.addfile(info)
             progress(size)
-    return Packed(files=count, size=size, left_out=tuple(left_out))
+    return Packed(files=len(members), size=size, left_out=tuple(name for name in found if found[name] is None))
+
+
+class _Bounded:
+    """Takes as much of an archive as the server does."""
+
+    def __init__(self, out: IO[bytes], limit_mb: int, folder: str) -> None:
+        self._out = out
+        self._limit_mb = limit_mb
+        self._folder = folder
+        self._size = 0
+
+    def write(self, data: bytes) -> int:
+        """Write a piece of it."""
+        self._size += len(data)
+        if self._size > self._limit_mb * MIB:
+            raise _too_large(
+                f"{self._folder} is larger than {self._limit_mb} MiB packed, the server's SKEP_UPLOAD_LIMIT_MB"
+            )
+        return self._out.write(data)
+
+    def flush(self) -> None:
+        """Write what is held back."""
+        self._out.flush()
+
+
+def _too_large(words: str) -> TooLargeError:
+    return TooLargeError(words, code="source_too_large", hint="list what is not needed in .gitignore")
 
 
 def _member(folder: Path, name: str) -> tarfile.TarInfo | None:
