@@ -3,8 +3,8 @@
 import pytest
 
 from skep.edge.cli.building import next_command
-from skep.edge.cli.deploy import Wish, changes
 from skep.edge.cli.sources import Remote, remote_body
+from skep.edge.cli.wishes import Wish, changes, told
 from skep.edge.wire.agents import AgentView
 from skep.edge.wire.sources import SourceBody
 
@@ -96,6 +96,25 @@ def test_what_is_not_mentioned_of_the_same_repository_is_kept(remote, ref, path,
     """Ref, path and secret stay until they are said; an empty one is cleared."""
     body = changes(agent(source=GIT), wish(poll_s=30.0), remote_body(remote, ref, path))
     assert body.model_dump(exclude_unset=True) == {"source": {"git": {"url": URL, **expected}}, "poll_s": 30.0}
+
+
+@pytest.mark.parametrize(
+    ("ref", "path", "said"),
+    [
+        (None, None, ['kept from before: --ref v1 --path bees --git-secret KEY; --ref "" --path "" clears it']),
+        ("v2", None, ['kept from before: --path bees --git-secret KEY; --path "" clears it']),
+        ("", "", ["kept from before: --git-secret KEY"]),
+    ],
+)
+def test_what_is_kept_is_said(ref, path, said):
+    """Nobody wonders where a folder comes from that they did not type; what was typed is no news."""
+    assert list(told(agent(source=GIT), remote_body(Remote(url=URL), ref, path))) == said
+
+
+def test_nothing_is_kept_where_nothing_was_said():
+    """Of another repository, and of one that was deployed plainly."""
+    for before in ({"git": {"url": URL}}, {"git": {"url": "https://git.example/me/other.git", "path": "x"}}):
+        assert list(told(agent(source=before), remote_body(Remote(url=URL), None, None))) == []
 
 
 @pytest.mark.parametrize("before", [GIT, {"upload": "upl_0"}])

@@ -1,35 +1,21 @@
 """`skep deploy`: source in, agent out; told again, it changes and builds the same agent."""
 
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from skep.edge.cli import building, explaining, options, sources, uploading
+from skep.edge.cli import building, explaining, options, screen, sources, uploading, wishes
+from skep.edge.cli.clean import clean
 from skep.edge.cli.options import Json
 from skep.edge.cli.target import call
+from skep.edge.cli.wishes import Wish
 from skep.edge.client import ApiError, SkepClient
-from skep.edge.wire.agents import LONGEST_POLL_S, SHORTEST_POLL_S, AgentView, ChangeAgent, CreateAgent
+from skep.edge.wire.agents import LONGEST_POLL_S, SHORTEST_POLL_S, AgentView
 from skep.edge.wire.builds import BuildView
 from skep.edge.wire.sources import SourceBody
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wish:
-    """What was asked for on the command line; what was not mentioned is absent."""
-
-    name: str
-    env: dict[str, str]
-    secrets: list[str]
-    env_from_secret: dict[str, str]
-    resources: dict[str, Any]
-    command: list[str]
-    egress: list[str]
-    attempts: int | None
-    #: 0 ends it.
-    poll_s: float | None
 
 
 def deploy(  # noqa: PLR0917  typer reads the signature
@@ -110,7 +96,7 @@ def deploy(  # noqa: PLR0917  typer reads the signature
             body = await _source(client, given, found, ref, path, quiet=as_json)
         if explain:
             return await explaining.explained(client, body, wish.command, quiet=as_json)
-        agent = await _agent(client, wished, body)
+        agent = await _agent(client, wished, body, quiet=as_json)
         if no_build:
             return await building.made(client, agent.id)
         return await building.built(client, agent.id, upgrade=upgrade, quiet=as_json)
@@ -149,44 +135,18 @@ async def _source(
     return SourceBody.model_validate({"upload": upload, "label": label} | ({"path": path} if path else {}))
 
 
-async def _agent(client: SkepClient, wish: Wish, source: SourceBody) -> AgentView:
-    """Make the agent, or change the one that has the name."""
+async def _agent(client: SkepClient, wish: Wish, source: SourceBody, *, quiet: bool) -> AgentView:
+    """Make the agent, or change the one that has the name, and say what stays as it was before."""
     try:
         existing = await client.agents.get(wish.name)
     except ApiError as error:
         if error.status != 404:
             raise
-        given = {
-            "env": wish.env,
-            "secrets": wish.secrets,
-            "env_from_secret": wish.env_from_secret,
-            "resources": wish.resources,
-            "command": wish.command,
-            "egress": wish.egress,
-            "max_attempts": wish.attempts,
-            "poll_s": wish.poll_s,
-        }
-        chosen = {key: value for key, value in given.items() if value}
-        return await client.agents.create(CreateAgent.model_validate({"name": wish.name, "source": source, **chosen}))
-    return await client.agents.change(existing.id, changes(existing, wish, source))
-
-
-def changes(existing: AgentView, wish: Wish, source: SourceBody) -> ChangeAgent:
-    """Decide what to change: the source always, of the rest what was asked for and differs; nothing is taken away."""
-    resources = existing.resources.model_dump(exclude_none=True)
-    wanted: dict[str, tuple[Any, Any]] = {
-        "env": (existing.env, existing.env | wish.env),
-        "secrets": (existing.secrets, _joined(existing.secrets, wish.secrets)),
-        "env_from_secret": (existing.env_from_secret, existing.env_from_secret | wish.env_from_secret),
-        "resources": (resources, resources | wish.resources),
-        "command": (existing.command, wish.command or existing.command),
-        "egress": (existing.egress, _joined(existing.egress, wish.egress)),
-        "max_attempts": (existing.max_attempts, wish.attempts or existing.max_attempts),
-    }
-    differs: dict[str, Any] = {key: new for key, (old, new) in wanted.items() if old != new}
-    if wish.poll_s is not None:
-        differs["poll_s"] = wish.poll_s or None
-    return ChangeAgent.model_validate({"source": sources.kept(existing.source, source), **differs})
+        return await client.agents.create(wishes.new(wish, source))
+    if not quiet:
+        for line in wishes.told(existing, source):
+            screen.say(clean(line), style="yellow")
+    return await client.agents.change(existing.id, wishes.changes(existing, wish, source))
 
 
 def _given(source: str, ref: str | None, git_secret: str | None, poll: str | None) -> sources.Remote | sources.Local:
@@ -213,7 +173,3 @@ def _poll_s(text: str) -> float:
         allowed = f"at least {SHORTEST_POLL_S}s, at most {LONGEST_POLL_S // 86_400}d, or off"
         raise typer.BadParameter(f"--poll {text}: {allowed}")
     return every_s
-
-
-def _joined(old: list[str], new: list[str]) -> list[str]:
-    return list(dict.fromkeys((*old, *new)))

@@ -1,0 +1,77 @@
+"""What `skep deploy` was asked for, and what that makes of an agent that is there, or is not there yet. Pure."""
+
+import shlex
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from skep.edge.cli import sources
+from skep.edge.wire.agents import AgentView, ChangeAgent, CreateAgent
+from skep.edge.wire.sources import SourceBody
+
+#: What is kept of a repository, by the options that say it; what an empty one clears.
+_KEPT = {"ref": "--ref", "path": "--path", "secret": "--git-secret"}
+_CLEARED = ("ref", "path")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """What was asked for on the command line; what was not mentioned is absent."""
+
+    name: str
+    env: dict[str, str]
+    secrets: list[str]
+    env_from_secret: dict[str, str]
+    resources: dict[str, Any]
+    command: list[str]
+    egress: list[str]
+    attempts: int | None
+    #: 0 ends it.
+    poll_s: float | None
+
+
+def new(wish: Wish, source: SourceBody) -> CreateAgent:
+    """Return the agent to make where there is none of the name."""
+    given = {
+        "env": wish.env,
+        "secrets": wish.secrets,
+        "env_from_secret": wish.env_from_secret,
+        "resources": wish.resources,
+        "command": wish.command,
+        "egress": wish.egress,
+        "max_attempts": wish.attempts,
+        "poll_s": wish.poll_s,
+    }
+    chosen = {key: value for key, value in given.items() if value}
+    return CreateAgent.model_validate({"name": wish.name, "source": source, **chosen})
+
+
+def changes(existing: AgentView, wish: Wish, source: SourceBody) -> ChangeAgent:
+    """Decide what to change: the source always, of the rest what was asked for and differs; nothing is taken away."""
+    resources = existing.resources.model_dump(exclude_none=True)
+    wanted: dict[str, tuple[Any, Any]] = {
+        "env": (existing.env, existing.env | wish.env),
+        "secrets": (existing.secrets, _joined(existing.secrets, wish.secrets)),
+        "env_from_secret": (existing.env_from_secret, existing.env_from_secret | wish.env_from_secret),
+        "resources": (resources, resources | wish.resources),
+        "command": (existing.command, wish.command or existing.command),
+        "egress": (existing.egress, _joined(existing.egress, wish.egress)),
+        "max_attempts": (existing.max_attempts, wish.attempts or existing.max_attempts),
+    }
+    differs: dict[str, Any] = {key: new for key, (old, new) in wanted.items() if old != new}
+    if wish.poll_s is not None:
+        differs["poll_s"] = wish.poll_s or None
+    return ChangeAgent.model_validate({"source": sources.kept(existing.source, source), **differs})
+
+
+def told(existing: AgentView, source: SourceBody) -> Iterator[str]:
+    """Say what of the agent that is there stays in the source without having been typed."""
+    kept = sources.unsaid(existing.source, source)
+    if kept:
+        words = " ".join(f"{_KEPT[name]} {shlex.quote(value)}" for name, value in kept.items())
+        clearing = " ".join(f'{_KEPT[name]} ""' for name in kept if name in _CLEARED)
+        yield f"kept from before: {words}" + (f"; {clearing} clears it" if clearing else "")
+
+
+def _joined(old: list[str], new: list[str]) -> list[str]:
+    return list(dict.fromkeys((*old, *new)))
