@@ -1,11 +1,13 @@
 """What deploying again changes."""
 
 import pytest
+from typer.main import get_command
 
 from skep.edge.cli.building import next_command
+from skep.edge.cli.command import app
 from skep.edge.cli.sources import Remote, remote_body
 from skep.edge.cli.wishes import Wish, changes, told
-from skep.edge.wire.agents import AgentView
+from skep.edge.wire.agents import AgentView, ResourcesBody
 from skep.edge.wire.sources import SourceBody
 
 NOW = "2026-01-01T00:00:00Z"
@@ -40,7 +42,7 @@ def agent(**changed):
 
 def wish(**changed):
     """What was asked for."""
-    nothing = {"env": {}, "secrets": [], "env_from_secret": {}, "resources": {}, "command": [], "egress": []}
+    nothing = {"env": {}, "secrets": [], "env_from_secret": {}, "resources": {}, "command": None, "egress": []}
     return Wish(**{"name": "hello", "attempts": None, "poll_s": None, **nothing} | changed)
 
 
@@ -78,6 +80,36 @@ def test_attempts_egress_and_secrets_in_variables_are_added():
     assert sent(before, wish()) == {}
 
 
+def test_what_was_given_can_be_taken_back():
+    """By name, whatever it is the name of; it is taken back before anything is added, and an empty value is one."""
+    before = agent(
+        env={"A": "1", "B": "2"},
+        secrets=["KEY", "B"],
+        env_from_secret={"ONE": "KEY"},
+        egress=["a.example", "b.example:443"],
+        command=["python", "x.py"],
+    )
+    assert sent(before, wish(unset=frozenset({"B", "ONE", "a.example"}), command=[])) == {
+        "env": {"A": "1"},
+        "secrets": ["KEY"],
+        "env_from_secret": {},
+        "egress": ["b.example:443"],
+        "command": [],
+    }
+    assert sent(before, wish(unset=frozenset({"B"}), env={"B": ""}, secrets=["B"])) == {"env": {"A": "1", "B": ""}}
+    assert sent(before, wish(unset=frozenset({"NONE"}))) == {}
+    assert list(told(before, wish(unset=frozenset({"NONE", "A"})), SOURCE)) == [
+        "--unset NONE: the agent has nothing of that name"
+    ]
+
+
+def test_every_limit_of_a_run_has_its_option():
+    """What the API takes as resources can be typed."""
+    options = {option for parameter in get_command(app).commands["deploy"].params for option in parameter.opts}
+    assert {"--cpus", "--memory", "--disk", "--pids", "--timeout"} <= options
+    assert len(ResourcesBody.model_fields) == 5
+
+
 URL = "https://git.example/me/agent.git"
 GIT = {"git": {"url": URL, "ref": "v1", "path": "bees", "secret": "KEY"}}
 
@@ -108,13 +140,13 @@ def test_what_is_not_mentioned_of_the_same_repository_is_kept(remote, ref, path,
 )
 def test_what_is_kept_is_said(ref, path, said):
     """Nobody wonders where a folder comes from that they did not type; what was typed is no news."""
-    assert list(told(agent(source=GIT), remote_body(Remote(url=URL), ref, path))) == said
+    assert list(told(agent(source=GIT), wish(), remote_body(Remote(url=URL), ref, path))) == said
 
 
 def test_nothing_is_kept_where_nothing_was_said():
     """Of another repository, and of one that was deployed plainly."""
     for before in ({"git": {"url": URL}}, {"git": {"url": "https://git.example/me/other.git", "path": "x"}}):
-        assert list(told(agent(source=before), remote_body(Remote(url=URL), None, None))) == []
+        assert list(told(agent(source=before), wish(), remote_body(Remote(url=URL), None, None))) == []
 
 
 @pytest.mark.parametrize("before", [GIT, {"upload": "upl_0"}])

@@ -46,8 +46,17 @@ def deploy(  # noqa: PLR0917  typer reads the signature
         list[str] | None,
         typer.Option(metavar="NAME=SECRET", help="Secret, as an environment variable: weaker than a file; audited."),
     ] = None,
+    unset: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="Take back an --env, --secret, --env-from-secret or --egress of this name; before the rest.",
+        ),
+    ] = None,
     cpus: Annotated[float | None, typer.Option(help="Processors of a run.")] = None,
     memory: Annotated[str | None, typer.Option("--memory", "-m", metavar="512M", help="Memory of a run.")] = None,
+    disk: Annotated[str | None, typer.Option(metavar="1g", help="What a run may write to its disk.")] = None,
+    pids: Annotated[int | None, typer.Option(min=1, help="Processes and threads of a run.")] = None,
     timeout: Annotated[str | None, typer.Option(metavar="60s", help="Time limit of a run.")] = None,
     attempts: Annotated[
         int | None, typer.Option(min=1, max=10, help="How often a run is tried when an attempt is lost.")
@@ -56,7 +65,9 @@ def deploy(  # noqa: PLR0917  typer reads the signature
         list[str] | None,
         typer.Option(metavar="HOST[:PORT]", help="Kept with the version; runs have no way out yet."),
     ] = None,
-    command: Annotated[str | None, typer.Option(help="How it is started, over what is recognised.")] = None,
+    command: Annotated[
+        str | None, typer.Option(help='How it is started, over what is recognised; "" takes that back.')
+    ] = None,
     no_build: Annotated[bool, typer.Option("--no-build", help="Only make the agent; `skep build` builds it.")] = False,
     upgrade: building.Upgrade = False,
     explain: Annotated[
@@ -65,7 +76,7 @@ def deploy(  # noqa: PLR0917  typer reads the signature
     as_json: Json = False,
 ) -> None:
     """Make an agent from a folder or a repository, and build it; an agent of that name is changed and built again."""
-    for option, value in (("--name", name), ("--command", command), ("--git-secret", git_secret)):
+    for option, value in (("--name", name), ("--git-secret", git_secret)):
         options.not_empty(option, value)
     if upgrade and (explain or no_build):
         raise typer.BadParameter("--upgrade is for a build: leave out --explain and --no-build")
@@ -73,6 +84,8 @@ def deploy(  # noqa: PLR0917  typer reads the signature
     limits = {
         "cpus": cpus,
         "memory_mb": options.memory_mb(memory) if memory else None,
+        "disk_mb": options.disk_mb(disk) if disk else None,
+        "pids": pids,
         "timeout_s": options.seconds(timeout) if timeout else None,
     }
     # Of a repository's state the name is known only once that is checked out.
@@ -83,8 +96,9 @@ def deploy(  # noqa: PLR0917  typer reads the signature
         secrets=list(dict.fromkeys(secret or ())),
         env_from_secret=options.pairs(env_from_secret or (), "NAME=SECRET"),
         resources={key: value for key, value in limits.items() if value is not None},
-        command=options.words("--command", command or ""),
+        command=None if command is None else options.words("--command", command),
         egress=list(dict.fromkeys(egress or ())),
+        unset=frozenset(unset or ()),
         attempts=attempts,
         poll_s=None if poll is None else _poll_s(poll),
     )
@@ -95,7 +109,7 @@ def deploy(  # noqa: PLR0917  typer reads the signature
             wished = wish if named else replace(wish, name=_name(name, given, path, found and found[0]))
             body = await _source(client, given, found, ref, path, quiet=as_json)
         if explain:
-            return await explaining.explained(client, body, wish.command, quiet=as_json)
+            return await explaining.explained(client, body, wish.command or [], quiet=as_json)
         agent = await _agent(client, wished, body, quiet=as_json)
         if no_build:
             return await building.made(client, agent.id)
@@ -144,7 +158,7 @@ async def _agent(client: SkepClient, wish: Wish, source: SourceBody, *, quiet: b
             raise
         return await client.agents.create(wishes.new(wish, source))
     if not quiet:
-        for line in wishes.told(existing, source):
+        for line in wishes.told(existing, wish, source):
             screen.say(clean(line), style="yellow")
     return await client.agents.change(existing.id, wishes.changes(existing, wish, source))
 

@@ -43,6 +43,12 @@ def memory_mb(text: str) -> int:
     return max(1, round(number * unit))
 
 
+def disk_mb(text: str) -> int:
+    """Read an amount of disk space as `memory_mb` reads one of memory."""
+    number, unit = _quantity(text, _SIZES, "an amount of disk space, for example 512M or 2g")
+    return max(1, round(number * unit))
+
+
 def seconds(text: str) -> float:
     """Read a length of time (`60s`, `5m`, `1h`) into seconds; a bare number is seconds."""
     number, unit = _quantity(text, _TIMES, "a length of time, for example 60s, 5m or 1h")

@@ -23,8 +23,11 @@ class Wish:
     secrets: list[str]
     env_from_secret: dict[str, str]
     resources: dict[str, Any]
-    command: list[str]
+    #: Empty takes it back.
+    command: list[str] | None
     egress: list[str]
+    #: Names of variables, secrets and hosts that are taken back before any is added.
+    unset: frozenset[str] = frozenset()
     attempts: int | None
     #: 0 ends it.
     poll_s: float | None
@@ -47,15 +50,15 @@ def new(wish: Wish, source: SourceBody) -> CreateAgent:
 
 
 def changes(existing: AgentView, wish: Wish, source: SourceBody) -> ChangeAgent:
-    """Decide what to change: the source always, of the rest what was asked for and differs; nothing is taken away."""
+    """Decide what to change: the source always, of the rest what was asked for and differs."""
     resources = existing.resources.model_dump(exclude_none=True)
     wanted: dict[str, tuple[Any, Any]] = {
-        "env": (existing.env, existing.env | wish.env),
-        "secrets": (existing.secrets, _joined(existing.secrets, wish.secrets)),
-        "env_from_secret": (existing.env_from_secret, existing.env_from_secret | wish.env_from_secret),
+        "env": (existing.env, _left(existing.env, wish) | wish.env),
+        "secrets": (existing.secrets, _joined(existing.secrets, wish.secrets, wish)),
+        "env_from_secret": (existing.env_from_secret, _left(existing.env_from_secret, wish) | wish.env_from_secret),
         "resources": (resources, resources | wish.resources),
-        "command": (existing.command, wish.command or existing.command),
-        "egress": (existing.egress, _joined(existing.egress, wish.egress)),
+        "command": (existing.command, existing.command if wish.command is None else wish.command),
+        "egress": (existing.egress, _joined(existing.egress, wish.egress, wish)),
         "max_attempts": (existing.max_attempts, wish.attempts or existing.max_attempts),
     }
     differs: dict[str, Any] = {key: new for key, (old, new) in wanted.items() if old != new}
@@ -64,14 +67,21 @@ def changes(existing: AgentView, wish: Wish, source: SourceBody) -> ChangeAgent:
     return ChangeAgent.model_validate({"source": sources.kept(existing.source, source), **differs})
 
 
-def told(existing: AgentView, source: SourceBody) -> Iterator[str]:
-    """Say what of the agent that is there stays in the source without having been typed."""
+def told(existing: AgentView, wish: Wish, source: SourceBody) -> Iterator[str]:
+    """Say what of the agent that is there stays without having been typed, and what is not there to be taken back."""
     kept = sources.unsaid(existing.source, source)
     if kept:
         words = " ".join(f"{_KEPT[name]} {shlex.quote(value)}" for name, value in kept.items())
         clearing = " ".join(f'{_KEPT[name]} ""' for name in kept if name in _CLEARED)
         yield f"kept from before: {words}" + (f"; {clearing} clears it" if clearing else "")
+    there = {*existing.env, *existing.secrets, *existing.env_from_secret, *existing.egress}
+    for name in sorted(wish.unset - there):
+        yield f"--unset {name}: the agent has nothing of that name"
 
 
-def _joined(old: list[str], new: list[str]) -> list[str]:
-    return list(dict.fromkeys((*old, *new)))
+def _left(old: dict[str, str], wish: Wish) -> dict[str, str]:
+    return {name: value for name, value in old.items() if name not in wish.unset}
+
+
+def _joined(old: list[str], new: list[str], wish: Wish) -> list[str]:
+    return list(dict.fromkeys((*(name for name in old if name not in wish.unset), *new)))
