@@ -158,8 +158,14 @@ def test_another_repository_replaces_the_source_whole(before):
 
 
 def test_an_upload_replaces_a_repository():
-    """A folder has none of what a repository has."""
+    """A folder has none of what a repository has; what is replaced is said, with how to go back."""
+    folder = SourceBody(upload="upl_1", label="bees")
     assert sent(agent(source=GIT), wish()) == {}
+    assert list(told(agent(source=GIT, poll={"every_s": 300}), wish(), folder)) == [
+        f"hello was made from {URL}, and is made from the folder bees now",
+        f"to go back: skep deploy {URL} --name hello --ref v1 --path bees --git-secret KEY --poll 300s",
+    ]
+    assert list(told(agent(), wish(), folder)) == []
 
 
 def test_the_next_command_names_the_inputs():

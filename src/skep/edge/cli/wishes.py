@@ -7,7 +7,7 @@ from typing import Any
 
 from skep.edge.cli import sources
 from skep.edge.wire.agents import AgentView, ChangeAgent, CreateAgent
-from skep.edge.wire.sources import SourceBody
+from skep.edge.wire.sources import GitView, SourceBody
 
 #: What is kept of a repository, by the options that say it; what an empty one clears.
 _KEPT = {"ref": "--ref", "path": "--path", "secret": "--git-secret"}
@@ -68,7 +68,9 @@ def changes(existing: AgentView, wish: Wish, source: SourceBody) -> ChangeAgent:
 
 
 def told(existing: AgentView, wish: Wish, source: SourceBody) -> Iterator[str]:
-    """Say what of the agent that is there stays without having been typed, and what is not there to be taken back."""
+    """Say what may not have been meant: what stays untyped, gives way to a folder, or is not there to be taken back."""
+    if existing.source.git is not None and source.git is None:
+        yield from _replaced(existing, existing.source.git, source.label)
     kept = sources.unsaid(existing.source, source)
     if kept:
         words = " ".join(f"{_KEPT[name]} {shlex.quote(value)}" for name, value in kept.items())
@@ -77,6 +79,15 @@ def told(existing: AgentView, wish: Wish, source: SourceBody) -> Iterator[str]:
     there = {*existing.env, *existing.secrets, *existing.env_from_secret, *existing.egress}
     for name in sorted(wish.unset - there):
         yield f"--unset {name}: the agent has nothing of that name"
+
+
+def _replaced(existing: AgentView, git: GitView, label: str) -> Iterator[str]:
+    """Say that an agent's repository gives way, and how to go back."""
+    poll = f"{existing.poll.every_s:g}s" if existing.poll else None
+    before = {"--ref": git.ref, "--path": git.path, "--git-secret": git.secret, "--poll": poll}
+    options = [word for option, value in before.items() if value for word in (option, value)]
+    yield f"{existing.name} was made from {git.url}, and is made from the folder {label} now"
+    yield f"to go back: {shlex.join(['skep', 'deploy', git.url, '--name', existing.name, *options])}"
 
 
 def _left(old: dict[str, str], wish: Wish) -> dict[str, str]:
