@@ -273,6 +273,10 @@ def test_a_build_that_fails_says_why(skep, tmp_path):
     assert done.returncode == exits.ERROR
     lines = done.stderr.splitlines()
     assert len([line for line in lines if "main.py" in line]) == 1
+    failure = as_json(skep.cli("builds", "nothing", "--json"))[0]["error"]
+    assert [line for line in lines if failure["message"] in line] == [f"build failed: {failure['message']}"]
+    assert "Failed (" not in done.stderr
+    assert "Failed (" in skep.cli("logs", "nothing").stderr
     assert "  dockerfile: a Dockerfile (which this installation cannot build yet)" in lines
 
 
