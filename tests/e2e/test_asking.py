@@ -3,6 +3,7 @@
 import json
 import os
 import pty
+import re
 import signal
 import subprocess
 import sys
@@ -310,6 +311,45 @@ def test_a_terminal_takes_the_answer(skep, user):
     os.write(ours, b"second\n")
     see('result: ["first", "second"]')
     see("succeeded")
+    assert running.wait(timeout=30) == 0
+    os.close(ours)
+
+
+def together(user):
+    """Start a run that asks two things at once, and wait for both; return it and its questions."""
+    run = user.start("asks", {"do": "together"})
+    until_sync(lambda: len(user.get(f"/runs/{run}")["questions"]) == 2, timeout_s=60, what="both questions")
+    return run, user.get(f"/runs/{run}")["questions"]
+
+
+def test_the_command_line_chooses_among_several(skep, user):
+    """An answer to none in particular is refused; the inbox has the ids, and what was answered is said."""
+    run, (one, two) = together(user)
+    listed = skep.cli("inbox", "--status", "waiting").stdout
+    assert all(asked["id"] in listed and asked["text"] in listed for asked in (one, two))
+    refused = skep.cli("answer", run, "1", check=False)
+    assert refused.returncode == 6
+    assert all(f"{asked['id']}: {asked['text']}" in refused.stderr for asked in (one, two))
+    assert f"answered: {two['text']}" in skep.cli("answer", run, "2", "--question", two["id"]).stderr
+    assert f"answered: {one['text']}" in skep.cli("answer", run, "1").stderr
+    assert user.ended(run)["result"] == {one["text"][0]: "1", two["text"][0]: "2"}
+
+
+def test_a_terminal_takes_one_answer_after_the_other(skep, user):
+    """Of what is asked at once each question is shown when the one before it is answered."""
+    ours, theirs = pty.openpty()
+    argv = [sys.executable, "-m", "skep.edge.cli.main", "run", "asks", "-i", "do=together"]
+    environment = {**os.environ, **skep.environment, "SKEP_URL": skep.url, "SKEP_TOKEN": skep.token}  # noqa: TID251
+    running = subprocess.Popen(argv, stdin=theirs, stdout=theirs, stderr=theirs, env=environment)
+    os.close(theirs)
+    shown = ""
+    for number in (1, 2):
+        while shown.count("> ") < number:
+            shown += os.read(ours, 65536).decode()
+        os.write(ours, re.findall(r"It asks: (\w)", shown)[-1].encode() + b"\n")
+    while "succeeded" not in shown:
+        shown += os.read(ours, 65536).decode()
+    assert json.loads(re.search(r"result: (.*)\r", shown)[1]) == {"a": "a", "b": "b"}
     assert running.wait(timeout=30) == 0
     os.close(ours)
 

@@ -69,7 +69,7 @@ async def status(world, run, wanted):
 
 async def question_of(world, run):
     """Return the run's oldest open question."""
-    return (await world.answers.open(world.admin, [await world.run(run)])).get(run.id)
+    return next(iter((await world.answers.open(world.admin, [await world.run(run)])).get(run.id, ())), None)
 
 
 async def questions(world, run):

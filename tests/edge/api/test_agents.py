@@ -5,6 +5,8 @@ import tarfile
 
 import pytest
 
+from skep.kernel.settings import Settings
+
 GIT = {"git": {"url": "https://example.org/me/agent.git", "ref": "main", "path": "sub", "secret": "TOKEN"}}
 FILES = {"files": {"main.py": "print('bees')"}}
 
@@ -156,6 +158,9 @@ async def test_an_upload_that_is_too_large_is_refused(admin):
     for data in (io.BytesIO(b"x" * 1_200_000), streamed()):
         answer = await admin("POST", "uploads", data=data, headers={"Content-Type": "application/gzip"})
         assert (answer.status, answer.json["code"]) == (413, "too_large")
+        assert answer.json["detail"] == "The body is larger than 1 MiB, the server's SKEP_UPLOAD_LIMIT_MB."
+    told = (await admin("GET", "version")).json
+    assert (told["upload_limit_mb"], told["source_limit_mb"]) == (1, Settings().source_limit_mb)
 
 
 async def test_things_of_another_project_are_not_there(admin):

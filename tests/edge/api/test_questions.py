@@ -64,6 +64,25 @@ async def test_a_question_is_shown_with_its_run(admin, run, asked):
     assert (await admin("GET", "inbox?status=going")).status == 422
 
 
+async def test_each_question_is_shown(admin, run, db, stores, asked):
+    """Several that are open stand beside the oldest one, with their run, in listings and in the inbox."""
+    other = replace(asked, id=QuestionId("qst_" + "1" * 26), key="l", text="Sure?")
+    await db.write(lambda tx: stores.questions.insert(tx, other))
+    found = [
+        (await admin("GET", f"runs/{run}")).json,
+        *(await admin("GET", "runs")).json["items"],
+        *(await admin("GET", "inbox")).json["items"],
+    ]
+    assert [[one["id"] for one in item["questions"]] for item in found] == [[asked.id, other.id]] * 3
+    assert [item["question"] == item["questions"][0] for item in found] == [True] * 3
+    wrong = await admin("POST", f"runs/{run}/answer", json={"answer": "yes"})
+    assert wrong.json["fields"] == {"question": f"say which: {asked.id}, {other.id}"}
+
+    await admin("POST", f"runs/{run}/answer", json={"answer": "yes", "question": asked.id})
+
+    assert [one["id"] for one in (await admin("GET", f"runs/{run}")).json["questions"]] == [other.id]
+
+
 async def test_an_answer_is_taken_once(admin, run, asked):
     """The same again is the same; another one is told so; a repeated request is replayed."""
     key = {"Idempotency-Key": "a"}

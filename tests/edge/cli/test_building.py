@@ -4,6 +4,7 @@ import pytest
 
 from skep.edge.cli import building
 from skep.edge.wire.builds import BuildView
+from skep.edge.wire.common import LogPiece
 
 NOW = "2026-01-01T00:00:00Z"
 
@@ -21,13 +22,28 @@ def test_a_short_message_is_told_whole(capsys: pytest.CaptureFixture[str]) -> No
     assert told(capsys, "It broke.") == "build failed: It broke. hint: Give --path."
 
 
-def test_of_a_long_message_the_beginning_is_told(capsys: pytest.CaptureFixture[str]) -> None:
-    """The log, which was shown just before, ends with all of it: screens of it are not told twice."""
-    assert told(capsys, "It broke:\nline\nline") == "build failed: It broke ... hint: Give --path."
-    assert "word " * 40 + "..." in told(capsys, "word " * 500)
-    assert told(capsys, "word " * 500).count("word") <= 41
+def test_a_long_message_is_told_whole(capsys: pytest.CaptureFixture[str]) -> None:
+    """It is told here and nowhere else: the log's end is held back."""
+    assert told(capsys, "It broke:\nline\nline") == "build failed: It broke: line line hint: Give --path."
+    assert told(capsys, "word " * 500).count("word") == 500
 
 
-def test_of_a_hint_with_a_list_the_first_line_is_told(capsys: pytest.CaptureFixture[str]) -> None:
-    """The list is in the log."""
-    assert told(capsys, "It broke.", "Set `path`.\nLooked for:\n  a: b") == "build failed: It broke. hint: Give --path."
+def test_a_hint_with_a_list_is_told_whole(capsys: pytest.CaptureFixture[str]) -> None:
+    """What to do in the command's words, the list as it is."""
+    said = told(capsys, "It broke.", "Set `path`.\nLooked for:\n  path: timeout_s")
+    assert said == "build failed: It broke. hint: Give --path. Looked for: path: timeout_s"
+
+
+@pytest.mark.parametrize(
+    ("stream", "text", "ends"),
+    [
+        ("system", "Failed (x): It broke.\n", True),
+        ("system", "Recognised crewai.\n", False),
+        ("stdout", "Failed (x): says a program.\n", False),
+        ("stderr", "Failed (x): says a program.\n", False),
+    ],
+)
+def test_what_the_log_says_of_a_failure_is_known(stream: str, text: str, ends: bool) -> None:
+    """Skep's own words, and no program's."""
+    piece = {"stream": stream, "at": NOW, "text": text, "offset": 0, "next": 1}
+    assert building.begins_the_end(LogPiece.model_validate(piece)) is ends

@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import re
 import signal
 import socket
@@ -48,7 +49,7 @@ def skep(silent):
     if os.geteuid() != 0:
         assert not os.environ.get("CI"), "needs root"  # noqa: TID251  in CI a missing part is a failure
         pytest.skip("needs root")
-    with installation(SKEP_GIT_HTTP_HOSTS=silent, SKEP_EGRESS_ALLOW_PRIVATE=silent) as made:
+    with installation(SKEP_GIT_HTTP_HOSTS=silent, SKEP_EGRESS_ALLOW_PRIVATE=silent, SKEP_UPLOAD_LIMIT_MB="1") as made:
         yield made
 
 
@@ -97,6 +98,18 @@ def test_a_run_prints_the_log_and_the_result(skep, bee):
     assert done.stdout == "out  bees\n"
     assert "err\n" in done.stderr
     assert '"n": 3' in done.stderr
+
+
+def test_inputs_are_what_the_schema_says(skep, tmp_path):
+    """A year for a text is a text; what does not fit is refused with how to force either."""
+    (tmp_path / "skep.yaml").write_text("inputs: {year: string, n: integer}\n")
+    (tmp_path / "main.py").write_text(textwrap.dedent(AGENT))
+    skep.cli("deploy", str(tmp_path), "--name", "typed")
+    run = as_json(skep.cli("run", "typed", "-i", "year=2026", "-i", "n=3", "--json"))
+    assert run["result"] == {"year": "2026", "n": 3}
+    refused = skep.cli("run", "typed", "-i", "year=2026", "-i", "n=many", check=False)
+    assert refused.returncode == exits.INVALID
+    assert "--input-file takes any JSON" in refused.stderr
 
 
 def test_a_run_as_json(skep, bee, tmp_path):
@@ -260,7 +273,23 @@ def test_a_build_that_fails_says_why(skep, tmp_path):
     assert done.returncode == exits.ERROR
     lines = done.stderr.splitlines()
     assert len([line for line in lines if "main.py" in line]) == 1
+    failure = as_json(skep.cli("builds", "nothing", "--json"))[0]["error"]
+    assert [line for line in lines if failure["message"] in line] == [f"build failed: {failure['message']}"]
+    assert "Failed (" not in done.stderr
+    assert "Failed (" in skep.cli("logs", "nothing").stderr
     assert "  dockerfile: a Dockerfile (which this installation cannot build yet)" in lines
+
+
+def test_what_the_server_does_not_take_is_not_packed(skep, tmp_path):
+    """Its limits count, not those of this machine; the one that is in the way is named. A pipe is named, too."""
+    (tmp_path / "noise").write_bytes(random.Random(0).randbytes(2 << 20))
+    refused = skep.cli("deploy", str(tmp_path), "--name", "noisy", check=False)
+    assert refused.returncode == exits.INVALID
+    assert "larger than 1 MiB packed, the server's SKEP_UPLOAD_LIMIT_MB" in refused.stderr
+    (tmp_path / "noise").unlink()
+    (tmp_path / "main.py").write_text("print('quiet')")
+    os.mkfifo(tmp_path / "pipe")
+    assert "left out: pipe" in skep.cli("deploy", str(tmp_path), "--name", "noisy", "--no-build").stderr
 
 
 def test_errors_have_their_codes(skep, bee):

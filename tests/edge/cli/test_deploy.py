@@ -1,11 +1,13 @@
 """What deploying again changes."""
 
 import pytest
+from typer.main import get_command
 
 from skep.edge.cli.building import next_command
-from skep.edge.cli.deploy import Wish, changes
+from skep.edge.cli.command import app
 from skep.edge.cli.sources import Remote, remote_body
-from skep.edge.wire.agents import AgentView
+from skep.edge.cli.wishes import Wish, changes, told
+from skep.edge.wire.agents import AgentView, ResourcesBody
 from skep.edge.wire.sources import SourceBody
 
 NOW = "2026-01-01T00:00:00Z"
@@ -40,7 +42,7 @@ def agent(**changed):
 
 def wish(**changed):
     """What was asked for."""
-    nothing = {"env": {}, "secrets": [], "env_from_secret": {}, "resources": {}, "command": [], "egress": []}
+    nothing = {"env": {}, "secrets": [], "env_from_secret": {}, "resources": {}, "command": None, "egress": []}
     return Wish(**{"name": "hello", "attempts": None, "poll_s": None, **nothing} | changed)
 
 
@@ -78,6 +80,36 @@ def test_attempts_egress_and_secrets_in_variables_are_added():
     assert sent(before, wish()) == {}
 
 
+def test_what_was_given_can_be_taken_back():
+    """By name, whatever it is the name of; it is taken back before anything is added, and an empty value is one."""
+    before = agent(
+        env={"A": "1", "B": "2"},
+        secrets=["KEY", "B"],
+        env_from_secret={"ONE": "KEY"},
+        egress=["a.example", "b.example:443"],
+        command=["python", "x.py"],
+    )
+    assert sent(before, wish(unset=frozenset({"B", "ONE", "a.example"}), command=[])) == {
+        "env": {"A": "1"},
+        "secrets": ["KEY"],
+        "env_from_secret": {},
+        "egress": ["b.example:443"],
+        "command": [],
+    }
+    assert sent(before, wish(unset=frozenset({"B"}), env={"B": ""}, secrets=["B"])) == {"env": {"A": "1", "B": ""}}
+    assert sent(before, wish(unset=frozenset({"NONE"}))) == {}
+    assert list(told(before, wish(unset=frozenset({"NONE", "A"})), SOURCE)) == [
+        "--unset NONE: the agent has nothing of that name"
+    ]
+
+
+def test_every_limit_of_a_run_has_its_option():
+    """What the API takes as resources can be typed."""
+    options = {option for parameter in get_command(app).commands["deploy"].params for option in parameter.opts}
+    assert {"--cpus", "--memory", "--disk", "--pids", "--timeout"} <= options
+    assert len(ResourcesBody.model_fields) == 5
+
+
 URL = "https://git.example/me/agent.git"
 GIT = {"git": {"url": URL, "ref": "v1", "path": "bees", "secret": "KEY"}}
 
@@ -98,6 +130,25 @@ def test_what_is_not_mentioned_of_the_same_repository_is_kept(remote, ref, path,
     assert body.model_dump(exclude_unset=True) == {"source": {"git": {"url": URL, **expected}}, "poll_s": 30.0}
 
 
+@pytest.mark.parametrize(
+    ("ref", "path", "said"),
+    [
+        (None, None, ['kept from before: --ref v1 --path bees --git-secret KEY; --ref "" --path "" clears it']),
+        ("v2", None, ['kept from before: --path bees --git-secret KEY; --path "" clears it']),
+        ("", "", ["kept from before: --git-secret KEY"]),
+    ],
+)
+def test_what_is_kept_is_said(ref, path, said):
+    """Nobody wonders where a folder comes from that they did not type; what was typed is no news."""
+    assert list(told(agent(source=GIT), wish(), remote_body(Remote(url=URL), ref, path))) == said
+
+
+def test_nothing_is_kept_where_nothing_was_said():
+    """Of another repository, and of one that was deployed plainly."""
+    for before in ({"git": {"url": URL}}, {"git": {"url": "https://git.example/me/other.git", "path": "x"}}):
+        assert list(told(agent(source=before), wish(), remote_body(Remote(url=URL), None, None))) == []
+
+
 @pytest.mark.parametrize("before", [GIT, {"upload": "upl_0"}])
 def test_another_repository_replaces_the_source_whole(before):
     """A ref or a secret of one repository means nothing in another."""
@@ -107,8 +158,14 @@ def test_another_repository_replaces_the_source_whole(before):
 
 
 def test_an_upload_replaces_a_repository():
-    """A folder has none of what a repository has."""
+    """A folder has none of what a repository has; what is replaced is said, with how to go back."""
+    folder = SourceBody(upload="upl_1", label="bees")
     assert sent(agent(source=GIT), wish()) == {}
+    assert list(told(agent(source=GIT, poll={"every_s": 300}), wish(), folder)) == [
+        f"hello was made from {URL}, and is made from the folder bees now",
+        f"to go back: skep deploy {URL} --name hello --ref v1 --path bees --git-secret KEY --poll 300s",
+    ]
+    assert list(told(agent(), wish(), folder)) == []
 
 
 def test_the_next_command_names_the_inputs():

@@ -44,7 +44,7 @@ def test_what_is_plainly_wrong_is_refused_before_anything_is_sent(tmp_path):
     """An empty option, a command with an open quote, a name that no agent may have: no server is asked."""
     for arguments, code, words in (
         (("--name", ""), exits.USAGE, "--name is empty"),
-        (("--command", ""), exits.USAGE, "--command is empty"),
+        (("--git-secret", ""), exits.USAGE, "--git-secret is empty"),
         (("--command", "python '"), exits.USAGE, "quotation"),
         (("--name", "Bad_Name"), exits.INVALID, "lower-case letters"),
     ):

@@ -1,18 +1,9 @@
 """How values on the command line are read."""
 
-import json
-
 import pytest
 import typer
-from hypothesis import given
-from hypothesis import strategies as st
 
 from skep.edge.cli import options
-
-VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.text(),
-    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
-)
 
 
 @pytest.mark.parametrize(
@@ -36,22 +27,3 @@ def test_what_is_no_quantity_is_refused(text):
         options.memory_mb(text)
     with pytest.raises(typer.BadParameter):
         options.seconds(text)
-
-
-@given(VALUES)
-def test_an_input_that_is_json_is_that_json(value):
-    """Numbers, lists and objects keep their type."""
-    assert options.inputs([f"key={json.dumps(value)}"]) == {"key": value}
-
-
-@pytest.mark.parametrize("text", ["bees", "3 bees", "a=b=c", "", "NaN", "Infinity", "{broken"])
-def test_any_other_input_is_text(text):
-    """What does not parse is a string, all after the first equals sign."""
-    assert options.inputs([f"key={text}"]) == {"key": text}
-
-
-@pytest.mark.parametrize("item", ["novalue", "=value"])
-def test_an_input_needs_a_name(item):
-    """A forgotten equals sign is a mistake, not an empty value."""
-    with pytest.raises(typer.BadParameter):
-        options.inputs([item])

@@ -61,6 +61,12 @@ async def test_things_of_another_project_are_not_there(admin, agent):
 # ---- errors
 
 
+async def test_errors_name_what_is_wrong_in_their_words(admin, agent):
+    """There is no member for it, so none is spoken of; what is named already is not named twice."""
+    refused = await admin("POST", f"/api/agent/{agent}/run/start", json={})
+    assert refused.json["error"] == "Not accepted: inputs: is missing."
+
+
 async def test_errors_have_launchpads_shape_on_its_paths_only(admin, agent):
     """What the router, the shapes, the services and the outermost layer refuse; the native API says problems."""
     large = io.BytesIO(b"x" * (5 << 20))

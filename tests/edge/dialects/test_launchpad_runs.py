@@ -1,5 +1,7 @@
 """Runs and the inbox on Launchpad's routes."""
 
+from dataclasses import replace
+
 import pytest
 from launchpad import URL, crew, is_fault
 
@@ -131,6 +133,21 @@ async def question(admin, agent, db, stores, worker, clock):
     )
     await db.write(lambda tx: stores.questions.insert(tx, asked))
     return asked
+
+
+async def test_each_question_is_shown_and_can_be_chosen(admin, agent, question, db, stores):
+    """The run lists them; an answer to none in particular is refused with the ids among which to choose."""
+    other = replace(question, id=QuestionId("qst_" + "1" * 26), key="l", text="Sure?", choices=())
+    await db.write(lambda tx: stores.questions.insert(tx, other))
+    path = f"/api/agent/{agent}/run/{question.run_id}"
+    waiting = (await admin("GET", f"{path}/status")).json
+    assert [one["id"] for one in waiting["questions"]] == [question.id, other.id]
+    assert waiting["question"] == waiting["questions"][0]
+
+    refused = await admin("POST", f"{path}/answer", json={"answer": "yes"})
+
+    assert is_fault(refused, 422)
+    assert refused.json["error"] == f"The run has asked 2 things. question: say which: {question.id}, {other.id}."
 
 
 async def test_what_waits_for_feedback_is_answered(admin, agent, question):

@@ -116,6 +116,8 @@ async def test_two_questions_at_once(world):
                 await world.answers.answer(world.admin, run.id, "1")
             assert "question" in caught.value.fields
             ids = {q.key: q.id for q in await questions(world, run)}
+            shown = (await world.answers.open(world.admin, [await world.run(run)]))[run.id]
+            assert [q.key for q in shown] == ["one", "two"]
 
             after = await world.answers.answer(world.admin, run.id, 2, ids["two"])
             assert await two == (200, {"answer": 2})
@@ -271,7 +273,7 @@ async def test_the_inbox_tells_what_happened(world):
                 (failed.id, NewsStatus.FAILED),
                 (run.id, NewsStatus.WAITING),
             ]
-            assert (page.items[1].text, page.items[1].question.text) == ("Go on?", "Go on?")
+            assert (page.items[1].text, page.items[1].questions[0].text) == ("Go on?", "Go on?")
             waiting = await world.answers.inbox(world.admin, PageQuery(status=("waiting",)))
             assert [item.run_id for item in waiting.items] == [run.id]
             assert (await world.answers.inbox(world.admin, PageQuery(status=("finished",)))).items == []

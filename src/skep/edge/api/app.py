@@ -9,14 +9,14 @@ from skep.edge.api.head import Head
 from skep.edge.api.hearing import Hearing
 from skep.edge.api.idempotency import InFlight
 from skep.edge.api.metrics import Metrics
-from skep.edge.api.middleware import Edge
+from skep.edge.api.middleware import BodyLimit, Edge
 from skep.edge.api.openapi import Described, describe, operations
 from skep.edge.api.routes import ROUTERS
 from skep.edge.api.routes.builds import UPLOADS
 from skep.edge.api.routes.health import router as health
 from skep.edge.api.routes.hooks import HOOK_LIMIT, HOOK_PATIENCE_S, HOOKS, HOOKS_AT_ONCE
 from skep.edge.api.routing import PREFIX
-from skep.edge.api.services import Services
+from skep.edge.api.services import Services, UploadLimits
 from skep.edge.api.sse import Streams
 from skep.kernel.clock import Clock, SystemClock
 from skep.kernel.settings import MIB, Settings
@@ -67,12 +67,16 @@ def make_api(services: Services, settings: Settings, clock: Clock | None = None)
     api.state.streams = Streams()
     api.state.hearing = Hearing(HOOKS_AT_ONCE, HOOK_PATIENCE_S)
     api.state.metrics = Metrics()
+    api.state.limits = UploadLimits(packed_mb=settings.upload_limit_mb, unpacked_mb=settings.source_limit_mb)
     api.add_middleware(Head)
     # The last is the outermost: it notes HEAD as what it is.
     api.add_middleware(
         Edge,
         clock=clock or SystemClock(),
         metrics=api.state.metrics,
-        body_limits={PREFIX + UPLOADS: settings.upload_limit_mb * MIB, HOOKS: HOOK_LIMIT},
+        body_limits={
+            PREFIX + UPLOADS: BodyLimit(settings.upload_limit_mb * MIB, "SKEP_UPLOAD_LIMIT_MB"),
+            HOOKS: BodyLimit(HOOK_LIMIT),
+        },
     )
     return api

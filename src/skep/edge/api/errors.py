@@ -39,6 +39,8 @@ ROUTER_CODES: Mapping[int, str] = {
     413: "too_large",
     415: "content_type",
 }
+#: Where the answer has no member `fields`, this says nothing.
+FIELDS_HINT = "`fields` names each wrong member."
 _HINTS: Mapping[str, str] = {
     "no_such_route": "/docs lists what there is.",
     "method_not_allowed": "/docs lists what there is.",
@@ -110,7 +112,7 @@ def _of_validation(failure: RequestValidationError, path: str) -> Response:
         return problem(422, "invalid_json", detail, instance=path, hint=_HINTS["content_type"])
     fields = {_place(item["loc"]): _words(item) for item in found[:_MOST_FIELDS]}
     detail = "Not accepted: " + "; ".join(f"{place}: {words}" for place, words in list(fields.items())[:5]) + "."
-    return problem(422, "invalid", detail, instance=path, hint="`fields` names each wrong member.", fields=fields)
+    return problem(422, "invalid", detail, instance=path, hint=FIELDS_HINT, fields=fields)
 
 
 def _place(where: Sequence[str | int]) -> str:

@@ -5,6 +5,7 @@ import logging
 import re
 import secrets
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -16,11 +17,11 @@ from skep.edge.api.errors import internal, problem
 from skep.edge.api.metrics import Metrics
 from skep.kernel.clock import Clock
 from skep.kernel.log import with_request_id
+from skep.kernel.settings import MIB
 
 access_log = logging.getLogger("skep.access")
 log = logging.getLogger(__name__)
 
-JSON_LIMIT = 4 * 1024 * 1024
 #: How much, and for how long, a caller is heard whose body is refused.
 _HEARD_BYTES = 64 * 1024 * 1024
 _HEARD_S = 10.0
@@ -33,10 +34,34 @@ _HEADERS = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class BodyLimit:
+    """The most that a body may have, and the setting that says so, if there is one."""
+
+    size: int
+    setting: str = ""
+
+    def words(self) -> str:
+        """Say what is the matter with a body that is larger."""
+        mib, rest = divmod(self.size, MIB)
+        most = f"{self.size} bytes" if rest else f"{mib} MiB"
+        named = f", the server's {self.setting}" if self.setting else ""
+        return f"The body is larger than {most}{named}."
+
+    def hint(self) -> str:
+        """Say what to do about it."""
+        if self.setting:
+            return f"Leave out what is not needed, or have the operator raise {self.setting}."
+        return "Send less, or upload an archive: POST /api/v1/uploads."
+
+
+JSON_LIMIT = BodyLimit(4 * MIB)
+
+
 class Edge:
     """The outermost layer of the application."""
 
-    def __init__(self, app: ASGIApp, clock: Clock, metrics: Metrics, body_limits: dict[str, int]) -> None:
+    def __init__(self, app: ASGIApp, clock: Clock, metrics: Metrics, body_limits: dict[str, BodyLimit]) -> None:
         self._app = app
         self._clock = clock
         self._metrics = metrics
@@ -68,7 +93,7 @@ class Edge:
 
         limit = self._limit(scope["path"])
         try:
-            if _announced(scope) > limit:
+            if _announced(scope) > limit.size:
                 await _hear_out(scope, receive)
                 await _too_large(limit)(scope, receive, send_on)
             else:
@@ -83,7 +108,7 @@ class Edge:
         finally:
             self._note(scope, status, self._clock.monotonic() - started)
 
-    def _limit(self, path: str) -> int:
+    def _limit(self, path: str) -> BodyLimit:
         """Return the most that a body may have at *path*; a name that ends with a slash is that of all below it."""
         below = path[: path.find("/", 1) + 1]
         return self._body_limits.get(path, self._body_limits.get(below, JSON_LIMIT))
@@ -127,15 +152,11 @@ async def _hear_out(scope: Scope, receive: Receive) -> None:
                 more = message.get("more_body", False)
 
 
-def _too_large(limit: int) -> ASGIApp:
-    return problem(413, "too_large", _words(limit), hint="Send less, or upload an archive: POST /api/v1/uploads.")
+def _too_large(limit: BodyLimit) -> ASGIApp:
+    return problem(413, "too_large", limit.words(), hint=limit.hint())
 
 
-def _words(limit: int) -> str:
-    return f"The body is larger than {limit} bytes."
-
-
-def _limited(receive: Receive, limit: int) -> Receive:
+def _limited(receive: Receive, limit: BodyLimit) -> Receive:
     """Count what comes in, so that a body without a length is limited too."""
     seen = 0
 
@@ -143,8 +164,8 @@ def _limited(receive: Receive, limit: int) -> Receive:
         nonlocal seen
         message = await receive()
         seen += len(message.get("body", b""))
-        if seen > limit:
-            raise HTTPException(413, _words(limit))
+        if seen > limit.size:
+            raise HTTPException(413, limit.words())
         return message
 
     return receive_on

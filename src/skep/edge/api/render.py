@@ -1,7 +1,7 @@
 """What the services give becomes shapes of answers."""
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from typing import Any, TypeVar, cast
 
@@ -244,6 +244,12 @@ def _children(value: Any) -> Iterable[Any]:
             return ()
 
 
+def _questions(given: Sequence[Question]) -> dict[str, Any]:
+    """Render the open questions of a run, oldest first: all of them, and the first one beside them."""
+    views = [question(one) for one in given]
+    return {"question": views[0] if views else None, "questions": views}
+
+
 def question(given: Question) -> runs.QuestionView:
     """Render what a run asks."""
     return runs.QuestionView(
@@ -264,12 +270,12 @@ def news(given: News) -> runs.InboxItem:
         agent_name=given.agent_name,
         status=given.status,
         text=given.text,
-        question=given.question and question(given.question),
+        **_questions(given.questions),
         at=from_ms(given.at_ms),
     )
 
 
-def run(given: Run, output: runs.OutputView | None = None, asks: Question | None = None) -> runs.RunView:
+def run(given: Run, output: runs.OutputView | None = None, asks: Sequence[Question] = ()) -> runs.RunView:
     """Render a run, with its output and what it *asks* where that was read."""
     used = given.usage
     return runs.RunView(
@@ -289,7 +295,7 @@ def run(given: Run, output: runs.OutputView | None = None, asks: Question | None
         result=writable(given.result),
         error=failure(given.failure),
         output=output,
-        question=asks and question(asks),
+        **_questions(asks),
         usage=runs.UsageView(
             duration_s=used.duration_s, cpu_seconds=used.cpu_seconds, memory_peak_bytes=used.memory_peak_bytes
         ),

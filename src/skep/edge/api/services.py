@@ -27,6 +27,14 @@ Figures = Mapping[str, Mapping[str, float]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class UploadLimits:
+    """How much an upload may be, MiB."""
+
+    packed_mb: int
+    unpacked_mb: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Services:
     """The services that routes call, and what the API keeps answers with."""
 

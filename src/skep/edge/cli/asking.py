@@ -12,11 +12,13 @@ from skep.edge.cli import hints, screen
 from skep.edge.cli.clean import clean
 from skep.edge.client import ApiError, SkepClient
 from skep.edge.wire.runs import QuestionView, RunView
-from skep.kernel.errors import InvalidError, SkepError
+from skep.kernel.errors import InvalidError, SkepError, UnavailableError
 
 #: Events after which the run may ask something, or something else, or nothing any more.
 _TURNS = ("run.asked", "run.answered", "run.resumed", "run.queued")
 _BLOCK = 1 << 16
+#: A question that is longer is named by its beginning.
+_LINE = 200
 
 
 def value_of(question: QuestionView | None, text: str) -> Any:
@@ -34,6 +36,42 @@ def value_of(question: QuestionView | None, text: str) -> Any:
         return text
 
 
+def which(run: RunView, wanted: str | None) -> QuestionView | None:
+    """Return which open question of *run* is meant: the one with the id *wanted*, or the only one; None if none is.
+
+    Raises:
+        InvalidError: it must be said which one.
+    """
+    if wanted is None and len(run.questions) > 1:
+        raise InvalidError(
+            f"{run.id} asks {len(run.questions)} things",
+            code="which_question",
+            fields={asked.id: in_short(asked) for asked in run.questions},
+            hint=f"skep answer {run.id} TEXT --question ID",
+        )
+    return next((asked for asked in run.questions if wanted in (None, asked.id)), None)
+
+
+def in_short(asked: QuestionView) -> str:
+    """Return a question on one line, with what there is to choose from."""
+    text = " ".join(asked.text.split())
+    choices = f" ({', '.join(asked.choices)})" if asked.choices else ""
+    return (text if len(text) <= _LINE else f"{text[:_LINE]} ...") + choices
+
+
+async def give(client: SkepClient, run_id: str, asked: QuestionView, value: Any) -> RunView:
+    """Answer this question and no other.
+
+    Raises:
+        UnavailableError: the answer may have been taken; whoever tries again is told to name the question.
+    """
+    try:
+        return await client.runs.answer(run_id, value, question=asked.id)
+    except UnavailableError as error:
+        error.hint = f"it may have been taken; to try again: skep answer {run_id} TEXT --question {asked.id}"
+        raise
+
+
 @asynccontextmanager
 async def attended(client: SkepClient, run_id: str, log: screen.Log, *, quiet: bool) -> AsyncGenerator[None]:
     """Take answers, or say what to type, for as long as the run is followed."""
@@ -49,27 +87,27 @@ async def attended(client: SkepClient, run_id: str, log: screen.Log, *, quiet: b
 
 
 async def _attend(client: SkepClient, run_id: str, log: screen.Log) -> None:
-    shown = ""
+    shown: set[str] = set()
     taking: asyncio.Task[None] | None = None
     try:
         async for event in client.runs.events(run_id):
             if event.type not in _TURNS:
                 continue
-            asked = (await client.runs.get(run_id)).question
-            if asked is not None and asked.id == shown:
+            asked = (await client.runs.get(run_id)).questions
+            if not on_a_terminal():
+                _list(run_id, [one for one in asked if one.id not in shown], log, several=len(asked) > 1)
+                shown |= {one.id for one in asked}
+                continue
+            # One after the other, as they were asked: the one that is being answered stays on the screen.
+            if any(one.id in shown for one in asked):
                 continue
             if taking is not None and not taking.done():
                 taking.cancel()
                 screen.say("(it is not asked any more)", style="dim")
-            shown = "" if asked is None else asked.id
-            if asked is None:
-                continue
-            log.end_line()
-            if on_a_terminal():
-                taking = asyncio.create_task(_take(client, run_id, asked))
-            else:
-                _show(asked)
-                _say_what_to_type(run_id)
+            shown = {one.id for one in asked[:1]}
+            if asked:
+                log.end_line()
+                taking = asyncio.create_task(_take(client, run_id, asked[0]))
     finally:
         if taking is not None:
             taking.cancel()
@@ -81,11 +119,18 @@ async def _take(client: SkepClient, run_id: str, asked: QuestionView) -> None:
         await prompt(client, run_id, asked)
     except SkepError as error:
         screen.say(clean(error.message), style="red")
-        _say_what_to_type(run_id)
+        _say_what_to_type(f"{run_id} TEXT --question {asked.id}")
 
 
-def _say_what_to_type(run_id: str) -> None:
-    screen.say(f"answer with: skep answer {run_id} TEXT", style="bold")
+def _list(run_id: str, asked: list[QuestionView], log: screen.Log, *, several: bool) -> None:
+    for one in asked:
+        log.end_line()
+        _show(one)
+        _say_what_to_type(f"{run_id} TEXT --question {one.id}" if several else f"{run_id} TEXT")
+
+
+def _say_what_to_type(answer: str) -> None:
+    screen.say(f"answer with: skep answer {answer}", style="bold")
 
 
 async def prompt(client: SkepClient, run_id: str, asked: QuestionView) -> RunView:
@@ -105,7 +150,7 @@ async def prompt(client: SkepClient, run_id: str, asked: QuestionView) -> RunVie
         if not line.strip():
             continue
         try:
-            return await client.runs.answer(run_id, value_of(asked, line.rstrip("\r\n")), question=asked.id)
+            return await give(client, run_id, asked, value_of(asked, line.rstrip("\r\n")))
         except ApiError as error:
             if error.status != 422:
                 raise

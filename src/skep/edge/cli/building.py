@@ -14,11 +14,8 @@ from skep.edge.cli.target import call
 from skep.edge.client import ApiError, SkepClient
 from skep.edge.wire.agents import AgentView
 from skep.edge.wire.builds import BuildView
+from skep.edge.wire.common import LogPiece
 from skep.product.images.model import BuildStatus
-
-#: A message that is longer is said by its beginning when the log has all of it.
-_LINE = 200
-
 
 Upgrade = Annotated[
     bool, typer.Option("--upgrade", help="Take the newest packages that the source allows; a lock of its own holds.")
@@ -75,19 +72,34 @@ async def _absent(client: SkepClient, agent: AgentView) -> tuple[str, ...]:
 
 
 async def followed(client: SkepClient, begun: BuildView, *, quiet: bool) -> BuildView:
-    """Show a build's log until it is over, and return it as it ended."""
+    """Show a build's log until it is over, and return it as it ended.
+
+    Why it failed stands at the log's end, too, in the API's words: that is left to `say_failure`.
+    """
     log = screen.Log()
+    last: list[LogPiece] = []
     try:
         with screen.waiting("building", quiet=quiet):
             async for piece in client.builds.log(begun.id, follow=True):
-                if not quiet:
+                if last or begins_the_end(piece):
+                    last.append(piece)
+                elif not quiet:
                     log.piece(piece)
-        return await client.builds.ended(begun.id)
+        ended = await client.builds.ended(begun.id)
+        if ended.error is None and not quiet:
+            for piece in last:
+                log.piece(piece)
+        return ended
     except asyncio.CancelledError:
         log.end_line()
         follow, end = f"skep logs {begun.id} -f", f"skep cancel {begun.id}"
         screen.say(f"build {begun.id} goes on; {follow} follows it, {end} ends it", style="yellow")
         raise
+
+
+def begins_the_end(piece: LogPiece) -> bool:
+    """Tell whether Skep says here why the build failed; nothing but the rest of that comes afterwards."""
+    return piece.stream == "system" and piece.text.startswith("Failed (")
 
 
 def tell(made: Made, *, as_json: bool) -> None:
@@ -106,19 +118,16 @@ def tell(made: Made, *, as_json: bool) -> None:
 
 
 def say_failure(build: BuildView) -> None:
-    """Say why a build did not succeed."""
+    """Say why a build did not succeed, and what to do; lists below either follow as they are."""
     if build.error is None:
         return
-    # The build's log, which has just been shown, ends with all of it, lists of the hint too.
-    screen.say(f"build {build.status}: {_in_short(screen.clean(build.error.message))}", style="red")
+    why, _, more = screen.clean(build.error.message).partition("\n")
+    screen.say(f"build {build.status}: {why}", style="red")
+    if more:
+        screen.say(more)
     if build.error.hint:
-        first = build.error.hint.partition("\n")[0]
-        screen.say(f"hint: {hints.in_verbs(screen.clean(first))}")
-
-
-def _in_short(message: str) -> str:
-    first = message.partition("\n")[0]
-    return first if first == message and len(first) <= _LINE else f"{first[:_LINE].rstrip(': ')} ..."
+        first, newline, listed = screen.clean(build.error.hint).partition("\n")
+        screen.say(f"hint: {hints.in_verbs(first)}{newline}{listed}")
 
 
 def _show(made: Made) -> None:

@@ -1,40 +1,21 @@
 """`skep deploy`: source in, agent out; told again, it changes and builds the same agent."""
 
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from tempfile import NamedTemporaryFile
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from skep.edge.cli import building, explaining, options, pack, screen, sources
+from skep.edge.cli import building, explaining, options, screen, sources, uploading, wishes
+from skep.edge.cli.clean import clean
 from skep.edge.cli.options import Json
 from skep.edge.cli.target import call
+from skep.edge.cli.wishes import Wish
 from skep.edge.client import ApiError, SkepClient
-from skep.edge.wire.agents import LONGEST_POLL_S, SHORTEST_POLL_S, AgentView, ChangeAgent, CreateAgent
+from skep.edge.wire.agents import LONGEST_POLL_S, SHORTEST_POLL_S, AgentView
 from skep.edge.wire.builds import BuildView
 from skep.edge.wire.sources import SourceBody
-from skep.kernel.errors import InvalidError
-from skep.kernel.settings import MIB, Settings
-
-_LEFT_OUT = "Give the folder that holds the agent's files; those that .gitignore names are left out."
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wish:
-    """What was asked for on the command line; what was not mentioned is absent."""
-
-    name: str
-    env: dict[str, str]
-    secrets: list[str]
-    env_from_secret: dict[str, str]
-    resources: dict[str, Any]
-    command: list[str]
-    egress: list[str]
-    attempts: int | None
-    #: 0 ends it.
-    poll_s: float | None
 
 
 def deploy(  # noqa: PLR0917  typer reads the signature
@@ -65,8 +46,17 @@ def deploy(  # noqa: PLR0917  typer reads the signature
         list[str] | None,
         typer.Option(metavar="NAME=SECRET", help="Secret, as an environment variable: weaker than a file; audited."),
     ] = None,
+    unset: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="Take back an --env, --secret, --env-from-secret or --egress of this name; before the rest.",
+        ),
+    ] = None,
     cpus: Annotated[float | None, typer.Option(help="Processors of a run.")] = None,
     memory: Annotated[str | None, typer.Option("--memory", "-m", metavar="512M", help="Memory of a run.")] = None,
+    disk: Annotated[str | None, typer.Option(metavar="1g", help="What a run may write to its disk.")] = None,
+    pids: Annotated[int | None, typer.Option(min=1, help="Processes and threads of a run.")] = None,
     timeout: Annotated[str | None, typer.Option(metavar="60s", help="Time limit of a run.")] = None,
     attempts: Annotated[
         int | None, typer.Option(min=1, max=10, help="How often a run is tried when an attempt is lost.")
@@ -75,7 +65,9 @@ def deploy(  # noqa: PLR0917  typer reads the signature
         list[str] | None,
         typer.Option(metavar="HOST[:PORT]", help="Kept with the version; runs have no way out yet."),
     ] = None,
-    command: Annotated[str | None, typer.Option(help="How it is started, over what is recognised.")] = None,
+    command: Annotated[
+        str | None, typer.Option(help='How it is started, over what is recognised; "" takes that back.')
+    ] = None,
     no_build: Annotated[bool, typer.Option("--no-build", help="Only make the agent; `skep build` builds it.")] = False,
     upgrade: building.Upgrade = False,
     explain: Annotated[
@@ -84,7 +76,7 @@ def deploy(  # noqa: PLR0917  typer reads the signature
     as_json: Json = False,
 ) -> None:
     """Make an agent from a folder or a repository, and build it; an agent of that name is changed and built again."""
-    for option, value in (("--name", name), ("--command", command), ("--git-secret", git_secret)):
+    for option, value in (("--name", name), ("--git-secret", git_secret)):
         options.not_empty(option, value)
     if upgrade and (explain or no_build):
         raise typer.BadParameter("--upgrade is for a build: leave out --explain and --no-build")
@@ -92,6 +84,8 @@ def deploy(  # noqa: PLR0917  typer reads the signature
     limits = {
         "cpus": cpus,
         "memory_mb": options.memory_mb(memory) if memory else None,
+        "disk_mb": options.disk_mb(disk) if disk else None,
+        "pids": pids,
         "timeout_s": options.seconds(timeout) if timeout else None,
     }
     # Of a repository's state the name is known only once that is checked out.
@@ -102,8 +96,9 @@ def deploy(  # noqa: PLR0917  typer reads the signature
         secrets=list(dict.fromkeys(secret or ())),
         env_from_secret=options.pairs(env_from_secret or (), "NAME=SECRET"),
         resources={key: value for key, value in limits.items() if value is not None},
-        command=options.words("--command", command or ""),
+        command=None if command is None else options.words("--command", command),
         egress=list(dict.fromkeys(egress or ())),
+        unset=frozenset(unset or ()),
         attempts=attempts,
         poll_s=None if poll is None else _poll_s(poll),
     )
@@ -114,8 +109,8 @@ def deploy(  # noqa: PLR0917  typer reads the signature
             wished = wish if named else replace(wish, name=_name(name, given, path, found and found[0]))
             body = await _source(client, given, found, ref, path, quiet=as_json)
         if explain:
-            return await explaining.explained(client, body, wish.command, quiet=as_json)
-        agent = await _agent(client, wished, body)
+            return await explaining.explained(client, body, wish.command or [], quiet=as_json)
+        agent = await _agent(client, wished, body, quiet=as_json)
         if no_build:
             return await building.made(client, agent.id)
         return await building.built(client, agent.id, upgrade=upgrade, quiet=as_json)
@@ -149,65 +144,23 @@ async def _source(
     if found is None:
         assert isinstance(given, sources.Remote), "a local source is checked out"
         return sources.remote_body(given, ref, path)
-    settings = Settings()
     folder, label = found
-    with NamedTemporaryFile(suffix=".tar.gz") as archive:
-        with screen.waiting("packing", quiet=quiet) as update:
-            packed = pack.pack(
-                folder,
-                pack.file_list(folder),
-                archive.file,
-                limit=settings.source_limit_mb * MIB,
-                progress=lambda size: update(f"packing {screen.size(size)}"),
-            )
-            archive.flush()
-            if not packed.files:
-                raise InvalidError(f"{label} is empty: there is no file to deploy", code="empty_folder", hint=_LEFT_OUT)
-            update(f"uploading {screen.size(Path(archive.name).stat().st_size)}")
-            upload = await client.uploads.create(lambda: sources.read(Path(archive.name)))
-        if not quiet:
-            screen.say(f"uploaded {screen.count(packed.files, 'file')}, {screen.size(packed.size)}", style="dim")
-    return SourceBody.model_validate({"upload": upload.id, "label": label} | ({"path": path} if path else {}))
+    upload = await uploading.uploaded(client, folder, label, quiet=quiet)
+    return SourceBody.model_validate({"upload": upload, "label": label} | ({"path": path} if path else {}))
 
 
-async def _agent(client: SkepClient, wish: Wish, source: SourceBody) -> AgentView:
-    """Make the agent, or change the one that has the name."""
+async def _agent(client: SkepClient, wish: Wish, source: SourceBody, *, quiet: bool) -> AgentView:
+    """Make the agent, or change the one that has the name, and say what stays as it was before."""
     try:
         existing = await client.agents.get(wish.name)
     except ApiError as error:
         if error.status != 404:
             raise
-        given = {
-            "env": wish.env,
-            "secrets": wish.secrets,
-            "env_from_secret": wish.env_from_secret,
-            "resources": wish.resources,
-            "command": wish.command,
-            "egress": wish.egress,
-            "max_attempts": wish.attempts,
-            "poll_s": wish.poll_s,
-        }
-        chosen = {key: value for key, value in given.items() if value}
-        return await client.agents.create(CreateAgent.model_validate({"name": wish.name, "source": source, **chosen}))
-    return await client.agents.change(existing.id, changes(existing, wish, source))
-
-
-def changes(existing: AgentView, wish: Wish, source: SourceBody) -> ChangeAgent:
-    """Decide what to change: the source always, of the rest what was asked for and differs; nothing is taken away."""
-    resources = existing.resources.model_dump(exclude_none=True)
-    wanted: dict[str, tuple[Any, Any]] = {
-        "env": (existing.env, existing.env | wish.env),
-        "secrets": (existing.secrets, _joined(existing.secrets, wish.secrets)),
-        "env_from_secret": (existing.env_from_secret, existing.env_from_secret | wish.env_from_secret),
-        "resources": (resources, resources | wish.resources),
-        "command": (existing.command, wish.command or existing.command),
-        "egress": (existing.egress, _joined(existing.egress, wish.egress)),
-        "max_attempts": (existing.max_attempts, wish.attempts or existing.max_attempts),
-    }
-    differs: dict[str, Any] = {key: new for key, (old, new) in wanted.items() if old != new}
-    if wish.poll_s is not None:
-        differs["poll_s"] = wish.poll_s or None
-    return ChangeAgent.model_validate({"source": sources.kept(existing.source, source), **differs})
+        return await client.agents.create(wishes.new(wish, source))
+    if not quiet:
+        for line in wishes.told(existing, wish, source):
+            screen.say(clean(line), style="yellow")
+    return await client.agents.change(existing.id, wishes.changes(existing, wish, source))
 
 
 def _given(source: str, ref: str | None, git_secret: str | None, poll: str | None) -> sources.Remote | sources.Local:
@@ -234,7 +187,3 @@ def _poll_s(text: str) -> float:
         allowed = f"at least {SHORTEST_POLL_S}s, at most {LONGEST_POLL_S // 86_400}d, or off"
         raise typer.BadParameter(f"--poll {text}: {allowed}")
     return every_s
-
-
-def _joined(old: list[str], new: list[str]) -> list[str]:
-    return list(dict.fromkeys((*old, *new)))

@@ -15,9 +15,10 @@ _WORDS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"Set `path`", "Give --path"),
         (r"Check `path`", "Check --path"),
         (r"give a `command`", "give --command"),
-        (r"\btimeout_s\b", "--timeout"),
-        (r"\bresources\.memory_mb\b", "skep deploy ... --memory"),
-        (r"\bmax_attempts\b", "skep deploy ... --attempts"),
+        # By themselves these words are keys of skep.yaml as well, and what a hint says about a file stays.
+        (r"\bAsk for more with timeout_s\b", "Ask for more with --timeout"),
+        (r"\bAsk for more with resources\.memory_mb\b", "Ask for more with skep deploy ... --memory"),
+        (r"\bbe repeated with max_attempts\b", "be repeated with skep deploy ... --attempts"),
     )
 )
 

@@ -1,6 +1,5 @@
 """Options that several verbs share, and how their values are read."""
 
-import json
 import re
 import shlex
 import sys
@@ -44,6 +43,12 @@ def memory_mb(text: str) -> int:
     return max(1, round(number * unit))
 
 
+def disk_mb(text: str) -> int:
+    """Read an amount of disk space as `memory_mb` reads one of memory."""
+    number, unit = _quantity(text, _SIZES, "an amount of disk space, for example 512M or 2g")
+    return max(1, round(number * unit))
+
+
 def seconds(text: str) -> float:
     """Read a length of time (`60s`, `5m`, `1h`) into seconds; a bare number is seconds."""
     number, unit = _quantity(text, _TIMES, "a length of time, for example 60s, 5m or 1h")
@@ -66,19 +71,3 @@ def pairs(items: Iterable[str], what: str) -> dict[str, str]:
             raise typer.BadParameter(f"{item!r} is not {what}")
         found[key] = value
     return found
-
-
-def inputs(items: Iterable[str]) -> dict[str, Any]:
-    """Read `KEY=VALUE` inputs; a value that is JSON is that JSON, anything else is text."""
-    return {key: _json_or_text(value) for key, value in pairs(items, "KEY=VALUE").items()}
-
-
-def _json_or_text(value: str) -> Any:
-    try:
-        return json.loads(value, parse_constant=_no_constant)
-    except ValueError:
-        return value
-
-
-def _no_constant(name: str) -> Any:
-    raise ValueError(f"{name} is not JSON")

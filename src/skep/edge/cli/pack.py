@@ -8,11 +8,13 @@ import tarfile
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from tempfile import TemporaryDirectory
+from typing import IO, cast
 
-from skep.kernel.errors import InvalidError, TooLargeError
+from skep.kernel.errors import InvalidError, TooLargeError, UnavailableError
+from skep.kernel.settings import MIB
 
-#: Left out where no `.gitignore` speaks.
+#: Left out of a folder that is no checkout, whatever its `.gitignore` says.
 IGNORED_FOLDERS = frozenset(
     {
         *(".git", ".hg", ".svn", ".venv", "venv", "node_modules", "__pycache__", ".tox", ".nox"),
@@ -24,21 +26,41 @@ _MOST_FILES = 50_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """How much the server takes, MiB."""
+
+    packed_mb: int
+    unpacked_mb: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Packed:
     """What was packed."""
 
     files: int
     #: Bytes before packing.
     size: int
+    #: Pipes, sockets and devices: there is nothing in them to pack.
+    left_out: tuple[str, ...] = ()
 
 
 def file_list(folder: Path) -> list[str]:
-    """List the files to pack, relative to *folder*: what git would not ignore, else all but the usual rubbish."""
-    return sorted(_by_git(folder) if _is_checkout(folder) else _by_walking(folder))
+    """List the files to pack, relative to *folder*: what `.gitignore` leaves; without a checkout no usual rubbish.
+
+    Raises:
+        InvalidError: git cannot tell.
+        UnavailableError: there is a `.gitignore`, and no git to read it.
+    """
+    if _is_checkout(folder):
+        names = _by_git(folder)
+        # A repository that ignores a folder inside it has nothing to say about what is in there.
+        if names or not _is_ignored(folder):
+            return sorted(names)
+    return sorted(_not_ignored(folder, _by_walking(folder)))
 
 
-def _git(folder: Path, *argv: str) -> subprocess.CompletedProcess[bytes]:
-    return subprocess.run(("git", "-C", str(folder), *argv), capture_output=True, check=False)
+def _git(folder: Path, *argv: str, given: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(("git", "-C", str(folder), *argv), input=given, capture_output=True, check=False)
 
 
 def _is_checkout(folder: Path) -> bool:
@@ -48,15 +70,19 @@ def _is_checkout(folder: Path) -> bool:
         return False
 
 
+def _is_ignored(folder: Path) -> bool:
+    return _git(folder, "check-ignore", "--quiet", ".").returncode == 0
+
+
 def _by_git(folder: Path) -> list[str]:
-    listed = _git(folder, "ls-files", "-z", "--cached", "--others", "--exclude-standard")
-    if listed.returncode != 0:
-        raise InvalidError(
-            f"git cannot list the files: {listed.stderr.decode(errors='replace').strip()}", code="git_failed"
-        )
-    names = {os.fsdecode(name) for name in listed.stdout.split(b"\0") if name}
+    listed = _done(_git(folder, "ls-files", "-z", "--cached", "--others", "--exclude-standard"))
+    names = {os.fsdecode(name) for name in listed.split(b"\0") if name}
     # The index may name files that were deleted, and folders (submodules).
-    return [name for name in names if (folder / name).is_symlink() or (folder / name).is_file()]
+    return [name for name in names if (folder / name).is_symlink() or _is_no_folder(folder / name)]
+
+
+def _is_no_folder(path: Path) -> bool:
+    return path.exists() and not path.is_dir()
 
 
 def _by_walking(folder: Path) -> list[str]:
@@ -67,6 +93,42 @@ def _by_walking(folder: Path) -> list[str]:
         linked = [name for name in folders if (Path(here) / name).is_symlink()]
         found += [str(inner / name) for name in (*files, *linked) if _wanted(name)]
     return found
+
+
+def _not_ignored(folder: Path, names: list[str]) -> list[str]:
+    """Leave out what the `.gitignore` files of a folder that is no checkout name.
+
+    git is asked about names that were walked, since its own listing stops at each checkout further in.
+    """
+    try:
+        ignored = _ignored(folder, names)
+    except FileNotFoundError:
+        if not any(Path(name).name == ".gitignore" for name in names):
+            return names
+        raise UnavailableError(
+            "git, which reads .gitignore, is missing", code="git_missing", hint="apt-get install -y git"
+        ) from None
+    return [name for name in names if name not in ignored]
+
+
+def _ignored(folder: Path, names: list[str]) -> set[str]:
+    # No name that begins with "./" is taken for a pattern of git's.
+    asked = b"".join(b"./" + os.fsencode(name) + b"\0" for name in names)
+    # An empty repository elsewhere stands in for the one that is missing: nothing in the folder configures git.
+    with TemporaryDirectory(prefix="skep-ignore-") as empty:
+        _done(_git(folder, "init", "--quiet", "--bare", "--template=", empty))
+        where = (f"--git-dir={empty}", f"--work-tree={folder}")
+        done = _git(folder, *where, "check-ignore", "--no-index", "-z", "--stdin", given=asked)
+    # 1 says that none of them is ignored.
+    found = done.stdout if done.returncode == 1 else _done(done)
+    return {os.fsdecode(name[2:]) for name in found.split(b"\0")}
+
+
+def _done(git: subprocess.CompletedProcess[bytes]) -> bytes:
+    if git.returncode != 0:
+        words = git.stderr.decode(errors="replace").strip()
+        raise InvalidError(f"git cannot list the files: {words}", code="git_failed")
+    return git.stdout
 
 
 def _wanted(name: str) -> bool:
@@ -86,38 +148,63 @@ def pack(
     names: Iterable[str],
     out: IO[bytes],
     *,
-    limit: int,
+    limits: Limits,
     progress: Callable[[int], None] = lambda _size: None,
 ) -> Packed:
     """Write a gzipped tar of the files *names* of *folder*; modes keep only their execute bit.
 
     Raises:
-        TooLargeError: more than *limit* bytes.
+        TooLargeError: more than *limits* allow; nothing is packed if that can be told before.
         InvalidError: a link that leads out of the folder, or a file that is none.
     """
-    count = size = 0
+    found = {name: _member(folder, name) for name in names}
+    members = [info for info in found.values() if info is not None]
+    if len(members) > _MOST_FILES:
+        raise _too_large(f"{folder} holds more than {_MOST_FILES} files")
+    if sum(info.size for info in members) > limits.unpacked_mb * MIB:
+        raise _too_large(f"{folder} holds more than {limits.unpacked_mb} MiB, the server's SKEP_SOURCE_LIMIT_MB")
+    size = 0
+    bounded = cast("IO[bytes]", _Bounded(out, limits.packed_mb, str(folder)))
     with (
-        gzip.GzipFile(fileobj=out, mode="wb", compresslevel=6, mtime=0) as zipped,
+        gzip.GzipFile(fileobj=bounded, mode="wb", compresslevel=6, mtime=0) as zipped,
         tarfile.open(fileobj=zipped, mode="w", format=tarfile.PAX_FORMAT) as tar,
     ):
-        for name in names:
-            info = _member(folder, name)
-            if info is None:
-                continue
-            count, size = count + 1, size + info.size
-            if size > limit or count > _MOST_FILES:
-                raise TooLargeError(
-                    f"{folder} holds more than {limit // (1024 * 1024)} MiB or {_MOST_FILES} files",
-                    code="source_too_large",
-                    hint="list what is not needed in .gitignore",
-                )
+        for info in members:
+            size += info.size
             if info.isreg():
-                with (folder / name).open("rb") as file:
+                with (folder / info.name).open("rb") as file:
                     tar.addfile(info, file)
             else:
                 tar.addfile(info)
             progress(size)
-    return Packed(files=count, size=size)
+    return Packed(files=len(members), size=size, left_out=tuple(name for name in found if found[name] is None))
+
+
+class _Bounded:
+    """Takes as much of an archive as the server does."""
+
+    def __init__(self, out: IO[bytes], limit_mb: int, folder: str) -> None:
+        self._out = out
+        self._limit_mb = limit_mb
+        self._folder = folder
+        self._size = 0
+
+    def write(self, data: bytes) -> int:
+        """Write a piece of it."""
+        self._size += len(data)
+        if self._size > self._limit_mb * MIB:
+            raise _too_large(
+                f"{self._folder} is larger than {self._limit_mb} MiB packed, the server's SKEP_UPLOAD_LIMIT_MB"
+            )
+        return self._out.write(data)
+
+    def flush(self) -> None:
+        """Write what is held back."""
+        self._out.flush()
+
+
+def _too_large(words: str) -> TooLargeError:
+    return TooLargeError(words, code="source_too_large", hint="list what is not needed in .gitignore")
 
 
 def _member(folder: Path, name: str) -> tarfile.TarInfo | None:

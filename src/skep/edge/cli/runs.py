@@ -10,6 +10,7 @@ from typing import Annotated, Any, cast
 import typer
 
 from skep.edge.cli import asking, exits, hints, options, screen, tables
+from skep.edge.cli import inputs as typed
 from skep.edge.cli.options import Json, Limit
 from skep.edge.cli.tables import Column
 from skep.edge.cli.target import call
@@ -26,18 +27,24 @@ _Thing = Annotated[str, typer.Argument(help="An agent's name (its latest run), o
 
 def run(
     name: Annotated[str, typer.Argument(help="The agent's name or id.")],
-    inputs: Annotated[list[str] | None, typer.Option("--input", "-i", metavar="K=V", help="JSON or text.")] = None,
+    inputs: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--input", "-i", metavar="K=V", help="Text where the agent's schema says string; else JSON if it is that."
+        ),
+    ] = None,
     input_file: Annotated[Path | None, typer.Option(help="JSON object with inputs; - is standard input.")] = None,
     timeout: Annotated[str | None, typer.Option(metavar="60s", help="Time limit of this run.")] = None,
     no_wait: Annotated[bool, typer.Option("--no-wait", help="Only start it, and print its id.")] = False,
     as_json: Json = False,
 ) -> None:
     """Run an agent and stream its log; ends with the agent's exit code. Ctrl-C cancels the run."""
-    values = _from_file(input_file) | options.inputs(inputs or ())
+    from_file, said = _from_file(input_file), typed.typed(inputs or ())
     timeout_s = options.seconds(timeout) if timeout else None
 
     async def act(client: SkepClient) -> RunView:
-        started = await client.runs.start(name, values, timeout_s=timeout_s)
+        values = typed.read(said, await _schema(client, name) if typed.ambiguous(said) else None)
+        started = await client.runs.start(name, from_file | values, timeout_s=timeout_s)
         if no_wait:
             return started
         if not as_json:
@@ -49,6 +56,8 @@ def run(
     except ApiError as error:
         if error.code == "agent_not_built":
             error.hint = f"skep build {name}"
+        if error.code == "inputs_invalid" and said:
+            error.hint = f"{error.hint or ''} {typed.FORCING}.".lstrip()
         raise
     if as_json:
         screen.emit(ended)
@@ -59,6 +68,12 @@ def run(
         _verdict(ended)
     if not no_wait:
         raise typer.Exit(exits.of_run(ended))
+
+
+async def _schema(client: SkepClient, name: str) -> dict[str, Any] | None:
+    """Return the schema that the inputs of an agent's next run are checked by."""
+    found = await client.agents.get(name)
+    return found.inputs_schema if found.version is None else found.version.config.inputs_schema
 
 
 def _from_file(path: Path | None) -> dict[str, Any]:

@@ -18,6 +18,8 @@ from skep.kernel.ids import is_id
 
 _SCP_LIKE = re.compile(r"[A-Za-z0-9_.-]+@[A-Za-z0-9_.-]+:[^/].*")
 _PIECE = 256 * 1024
+#: Of a repository: what stays until it is said.
+_KEPT = ("ref", "path", "secret")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,10 +128,17 @@ def kept(old: SourceView, new: SourceBody) -> SourceBody:
     """Return *new* with what it does not mention of the repository that *old* names too; another one stands alone."""
     if old.git is None or new.git is None or old.git.url != new.git.url:
         return new
-    unsaid = {
-        name: getattr(old.git, name) for name in ("ref", "path", "secret") if name not in new.git.model_fields_set
-    }
-    return SourceBody(git=new.git.model_copy(update=unsaid))
+    before = {name: getattr(old.git, name) for name in _KEPT if name not in new.git.model_fields_set}
+    return SourceBody(git=new.git.model_copy(update=before))
+
+
+def unsaid(old: SourceView, new: SourceBody) -> dict[str, str]:
+    """Return what `kept` takes from *old* and is not empty: "ref", "path" or "secret", and its value."""
+    taken = kept(old, new)
+    if new.git is None or taken.git is None:
+        return {}
+    both = {name: (getattr(new.git, name), getattr(taken.git, name)) for name in _KEPT}
+    return {name: after for name, (before, after) in both.items() if before != after}
 
 
 @contextmanager

@@ -56,7 +56,10 @@ class InboxItem(Answer):
     status: NewsStatus
     #: The question, the failure or the result, shortened; untrusted.
     text: str
+    #: The oldest of `questions`.
     question: QuestionView | None = None
+    #: All that it asks, oldest first.
+    questions: list[QuestionView] = Field(default_factory=list[QuestionView])
     #: When it ended, or asked.
     at: Time
 
@@ -101,8 +104,10 @@ class RunView(Answer):
     result: Any = None
     error: FailureView | None = None
     output: OutputView | None = None
-    #: The oldest question that waits for an answer.
+    #: The oldest of `questions`.
     question: QuestionView | None = None
+    #: All that wait for an answer, oldest first; read with the run, so not in the answer to one that changes it.
+    questions: list[QuestionView] = Field(default_factory=list[QuestionView])
     usage: UsageView
     created_at: Time
     started_at: Time | None = None

@@ -40,6 +40,10 @@ class VersionInfo(Answer):
     version: str
     api: str = "v1"
     python: str
+    #: Largest upload, MiB, packed; null from a server that does not tell.
+    upload_limit_mb: int | None = None
+    #: Largest upload, MiB, unpacked.
+    source_limit_mb: int | None = None
 
 
 class FindingView(Answer):

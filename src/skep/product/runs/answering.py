@@ -73,8 +73,8 @@ class AnswerService:
 
         return await self._db.write(work)
 
-    async def open(self, principal: Principal, runs: Collection[Run]) -> Mapping[RunId, Question]:
-        """Return the oldest open question of those of *runs* that have one."""
+    async def open(self, principal: Principal, runs: Collection[Run]) -> Mapping[RunId, tuple[Question, ...]]:
+        """Return the open questions, oldest first, of those of *runs* that have any."""
         require(principal, Scope.READ)
         ids = [run.id for run in runs if not run.status.final and run.project_id == principal.project_id]
         return await self._db.read(lambda tx: self._open(tx, ids)) if ids else {}
@@ -87,14 +87,17 @@ class AnswerService:
         def work(tx: Tx) -> Page[News]:
             page = self._runs.all(tx, principal.project_id, None, of_runs)
             asked = self._open(tx, [run.id for run in page.items if run.status is RunStatus.WAITING])
-            return Page(items=[news_of(run, asked.get(run.id)) for run in page.items], next=page.next)
+            return Page(items=[news_of(run, asked.get(run.id, ())) for run in page.items], next=page.next)
 
         return await self._db.read(work)
 
-    def _open(self, tx: Tx, run_ids: Collection[RunId]) -> dict[RunId, Question]:
+    def _open(self, tx: Tx, run_ids: Collection[RunId]) -> dict[RunId, tuple[Question, ...]]:
         now_ms = to_ms(self._clock.now())
-        asked = [question for question in self._questions.unanswered(tx, run_ids) if question.is_open(now_ms)]
-        return {question.run_id: question for question in reversed(asked)}
+        found: dict[RunId, tuple[Question, ...]] = {}
+        for question in self._questions.unanswered(tx, run_ids):
+            if question.is_open(now_ms):
+                found[question.run_id] = (*found.get(question.run_id, ()), question)
+        return found
 
     def _chosen(self, tx: Tx, principal: Principal, run_id: RunId, question_id: QuestionId | None) -> Question:
         run = find_run(tx, self._runs, principal, run_id)

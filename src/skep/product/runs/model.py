@@ -187,7 +187,8 @@ class News:
     status: NewsStatus
     #: The question, the failure, or the result, shortened; untrusted.
     text: str
-    question: Question | None = None
+    #: Those that are open, oldest first.
+    questions: tuple[Question, ...] = ()
     at_ms: int
 
 

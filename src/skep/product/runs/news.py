@@ -21,15 +21,16 @@ def statuses(wanted: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(run.value for run, news in TOLD.items() if not wanted or news.value in wanted)
 
 
-def news_of(run: Run, question: Question | None) -> News:
-    """Return what is told of *run*, whose oldest open question is *question*."""
+def news_of(run: Run, questions: tuple[Question, ...]) -> News:
+    """Return what is told of *run*, whose open *questions* are given oldest first; its text is the oldest one's."""
+    question = questions[0] if questions else None
     at_ms = run.created_ms if run.ended_ms is None else run.ended_ms
     return News(
         run_id=run.id,
         agent_name=run.agent_name,
         status=TOLD[run.status],
         text=_text(run, question),
-        question=question,
+        questions=questions,
         at_ms=at_ms if question is None else question.asked_ms,
     )
 

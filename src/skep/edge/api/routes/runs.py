@@ -30,7 +30,7 @@ async def list_runs(
     """List the runs of the project, of one agent, or of one owner's agents, newest first."""
     page = await uses.runs.all(caller, query, agent=agent_id, owner=owner)
     asked = await uses.questions.open(caller, page.items)
-    return render.listing(page, lambda found: render.run(found, asks=asked.get(found.id)))
+    return render.listing(page, lambda found: render.run(found, asks=asked.get(found.id, ())))
 
 
 @router.post("/runs", status_code=202, response_model=RunView)
@@ -88,4 +88,4 @@ async def with_output(uses: Services, caller: Principal, run_id: RunId) -> RunVi
     output = await uses.runs.output(caller, run_id)
     view = OutputView(stdout=output.stdout, stderr=output.stderr, truncated=output.truncated)
     asked = await uses.questions.open(caller, [found])
-    return render.run(found, view, asked.get(found.id))
+    return render.run(found, view, asked.get(found.id, ()))

@@ -3,10 +3,13 @@
 import platform
 from collections.abc import Sequence
 
+from fastapi import Request
+
 from skep import __version__
 from skep.edge.api import render
 from skep.edge.api.auth import Admin, Reader
 from skep.edge.api.routing import Uses, native
+from skep.edge.api.services import UploadLimits
 from skep.edge.wire.common import Listing
 from skep.edge.wire.runs import AgentUsage
 from skep.edge.wire.system import DoctorReport, VersionInfo
@@ -16,9 +19,15 @@ router = native("system")
 
 
 @router.get("/version")
-async def version(_caller: Reader) -> VersionInfo:
-    """Tell the version of the server."""
-    return VersionInfo(version=__version__, python=platform.python_version())
+async def version(request: Request, _caller: Reader) -> VersionInfo:
+    """Tell the version of the server, and how much it takes."""
+    limits: UploadLimits = request.app.state.limits
+    return VersionInfo(
+        version=__version__,
+        python=platform.python_version(),
+        upload_limit_mb=limits.packed_mb,
+        source_limit_mb=limits.unpacked_mb,
+    )
 
 
 @router.get("/doctor")

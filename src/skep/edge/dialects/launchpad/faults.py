@@ -8,6 +8,7 @@ from typing import Any
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from skep.edge.api.errors import FIELDS_HINT
 from skep.edge.api.openapi import ErrorShape
 from skep.edge.dialects.launchpad.shapes import Fault
 from skep.edge.wire.problems import MEDIA_TYPE
@@ -68,8 +69,13 @@ class _Reworded:
 
 
 def reworded(problem: Mapping[str, Any]) -> bytes:
-    """Return what Launchpad says in place of *problem*: what happened and what to do, and the HTTP status."""
-    words = " ".join(part for part in (problem["detail"], problem.get("hint")) if part)
+    """Return what Launchpad says in place of *problem*: what happened and what to do, and the HTTP status.
+
+    It has no member for wrong fields: what is not in the words yet is added to them.
+    """
+    detail, hint = problem["detail"], problem.get("hint")
+    fields = "; ".join(f"{name}: {what}" for name, what in problem.get("fields", {}).items() if what not in detail)
+    words = " ".join(part for part in (detail, fields and f"{fields}.", hint != FIELDS_HINT and hint) if part)
     return Fault(error=words, status_code=problem["status"]).model_dump_json().encode()
 
 

@@ -120,14 +120,14 @@ async def get_inbox(caller: Reader, uses: Uses, user: User) -> list[shapes.Inbox
     """List the newest runs of the user's agents that are over, or wait for a person."""
     found = await uses.runs.all(caller, PageQuery(limit=_NEWEST, status=words.INBOX), owner=user)
     asked = await uses.questions.open(caller, found.items)
-    return [words.inbox_item(run, asked.get(run.id)) for run in found.items]
+    return [words.inbox_item(run, asked.get(run.id, ())) for run in found.items]
 
 
 async def _state(uses: Services, caller: Principal, agent: str, run: str) -> shapes.RunState:
     found = await _found(uses, caller, agent, run)
     printed = await uses.runs.output(caller, found.id)
     asked = await uses.questions.open(caller, [found])
-    return words.run(found, printed, asked.get(found.id))
+    return words.run(found, printed, asked.get(found.id, ()))
 
 
 async def _found(uses: Services, caller: Principal, agent: str, run: str) -> Run:

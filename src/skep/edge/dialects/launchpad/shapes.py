@@ -142,8 +142,10 @@ class RunState(Output):
     result: Any = None
     #: Why it failed, null if it did not.
     error: str | None = None
-    #: What it asks while it is WAITING_FOR_FEEDBACK.
+    #: What it asks while it is WAITING_FOR_FEEDBACK: the oldest of `questions`.
     question: Question | None = None
+    #: All that it asks, oldest first.
+    questions: list[Question] = Field(default_factory=list[Question])
     inputs: dict[str, Any]
     created_at: Time
     updated_at: Time

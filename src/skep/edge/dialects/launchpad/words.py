@@ -1,7 +1,7 @@
 """What the services give, in Launchpad's words. Pure."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 from skep.edge.api.render import writable
@@ -129,8 +129,9 @@ def started(run: Run) -> shapes.Started:
     return shapes.Started(run_id=run.id)
 
 
-def run(found: Run, printed: RunOutput, asked: Question | None = None) -> shapes.RunState:
-    """Say how a run goes, what it printed, and what it has *asked*."""
+def run(found: Run, printed: RunOutput, asked: Sequence[Question] = ()) -> shapes.RunState:
+    """Say how a run goes, what it printed, and what it has *asked*, oldest first."""
+    questions = [shapes.Question(id=one.id, text=one.text, choices=list(one.choices)) for one in asked]
     return shapes.RunState(
         status=_RUN[found.status],
         run_id=found.id,
@@ -141,16 +142,18 @@ def run(found: Run, printed: RunOutput, asked: Question | None = None) -> shapes
         exit_code=found.exit_code,
         result=writable(found.result),
         error=_why(found.failure) or _without_failure(found),
-        question=asked and shapes.Question(id=asked.id, text=asked.text, choices=list(asked.choices)),
+        question=questions[0] if questions else None,
+        questions=questions,
         inputs=dict(found.inputs),
         created_at=from_ms(found.created_ms),
         updated_at=from_ms(_changed_ms(found)),
     )
 
 
-def inbox_item(found: Run, asked: Question | None = None) -> shapes.InboxItem:
+def inbox_item(found: Run, asked: Sequence[Question] = ()) -> shapes.InboxItem:
     """Say what became of a run, or what it has *asked*."""
-    text = ((asked and asked.text) or _why(found.failure) or _without_failure(found) or _told(found))[:_LONGEST]
+    asks = asked[0].text if asked else None
+    text = (asks or _why(found.failure) or _without_failure(found) or _told(found))[:_LONGEST]
     return shapes.InboxItem(
         id=found.id,
         status=_RUN[found.status],
