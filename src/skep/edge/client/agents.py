@@ -46,7 +46,8 @@ class Agents(Noun):
 
     async def build(self, agent: str, source: SourceBody | None = None, *, upgrade: bool = False) -> BuildView:
         """Begin a build, of a new source if one is given; *upgrade* takes the newest packages that it allows."""
-        body = BuildAgent(source=source, upgrade=upgrade)
+        wished = {"source": source, "upgrade": upgrade}
+        body = BuildAgent.model_validate({key: value for key, value in wished.items() if value})
         return await self._transport.call(BuildView, "POST", f"{PREFIX}/agents/{agent}/build", body=body, creates=True)
 
     def builds(self, agent: str, *, status: tuple[str, ...] = (), limit: int | None = None) -> AsyncIterator[BuildView]:
