@@ -34,7 +34,7 @@ def test_node_is_a_layer_from_the_index():
     assert layer_plans.node(node("24.19.0"), BASE) == runtime
 
 
-LEFT = {"version": "1.0.0", "resolved": "https://registry.npmjs.org/left/-/left-1.0.0.tgz"}
+LEFT = {"version": "1.0.0", "resolved": "https://npm.example/left/-/left-1.0.0.tgz"}
 
 
 def locked(*entries: Mapping[str, object], digest: str = "a" * 64, lock: str | None = "") -> SourceListing:
@@ -104,9 +104,9 @@ def test_a_lock_that_says_nothing_of_scripts():
     [
         ([], "always"),
         (["https://mirror.example:4873/npm/left/-/left-1.0.0.tgz"], "always"),
-        (["https://codeload.example/me/tool/tar.gz/abc"], "registry.npmjs.org"),
-        (["git+ssh://git@github.com/me/tool.git#abc"], "registry.npmjs.org"),
-        (["http://[/", "https://x.example/%zz"], "registry.npmjs.org"),
+        (["https://codeload.example/me/tool/tar.gz/abc"], "npm.example"),
+        (["git+ssh://git@github.com/me/tool.git#abc"], "npm.example"),
+        (["http://[/", "https://x.example/%zz"], "npm.example"),
     ],
 )
 def test_whose_hosts_in_a_lock_stand_for_the_registry(others: list[str], host: str):

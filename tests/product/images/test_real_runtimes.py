@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import http.server
+import json
 import platform
 import threading
 
@@ -52,14 +53,21 @@ async def run_image(rig, image) -> tuple[int | None, str]:
 async def test_node_with_packages_of_npm(make_rig, driver) -> None:
     """Node and npm are a layer from a wheel known by its hash; packages come through the door's registry."""
     rig = make_rig(driver, build_timeout_s=300)
+    manifest = {"name": "x", "dependencies": {"is-odd": "3.0.1"}, "scripts": {"start": "node main.js"}}
+    packages = {
+        "": manifest,
+        "node_modules/is-odd": {"version": "3.0.1", "dependencies": {"is-number": "^6.0.0"}},
+        "node_modules/is-number": {"version": "6.0.0"},
+    }
     files = {
-        "package.json": '{"name": "x", "dependencies": {"is-odd": "3.0.1"}, "scripts": {"start": "node main.js"}}',
+        "package.json": json.dumps(manifest),
+        "package-lock.json": json.dumps({"name": "x", "lockfileVersion": 3, "packages": packages}),
         "main.js": "console.log(process.version, require('is-odd')(3))\n",
     }
     async with rig.life():
         build = await rig.built(FilesSource(files=files))
         assert build.failure is None, await rig.log_of(build)
-        assert build.recognised.install is Install.NPM
+        assert build.recognised.install is Install.NPM_LOCK
         image = await rig.image_of(build)
         code, said = await run_image(rig, image)
         assert (code, said) == (0, f"v{runtimes.load().nodes()[0].version} true\n"), said
