@@ -1,4 +1,4 @@
-"""Crews and flows of CrewAI (https://pypi.org/project/crewai/), as its own command lays them out.
+"""Crews and flows of CrewAI (https://docs.crewai.com), as its own command lays them out.
 
 A crew has `src/*/config/agents.yaml` and `tasks.yaml`; `[tool.crewai]` of pyproject.toml tells one too, and a flow.
 The script that `crewai run` would start is started without it, for it ends with 0 whatever becomes of the script. Only

@@ -1,4 +1,4 @@
-"""Graphs of LangGraph (https://pypi.org/project/langgraph/), as langgraph.json names them.
+"""Graphs of LangGraph (https://docs.langchain.com), as langgraph.json names them.
 
 What starts them is `run_langgraph.py`, which every sandbox has: it loads the graph, gives it the inputs and writes down
 what comes out.
