@@ -210,6 +210,13 @@ def test_pins_in_files_that_requirements_lead_to_count():
     assert plan_build(good, python(Install.REQUIREMENTS), WHEELS, BASE, "prj_1").shared
 
 
+def test_many_files_that_are_not_there_cost_what_they_are_long():
+    """Two megabytes of includes are looked at line by line, not each against all others."""
+    texts = {"requirements.txt": "".join(f"-r {number}\n" for number in range(200_000))}
+    listing = SourceListing(files={"requirements.txt": 1}, texts=texts, digest="d")
+    assert plan_build(listing, python(Install.REQUIREMENTS), WHEELS, BASE, "prj_1").shared
+
+
 def test_a_pin_that_cannot_be_checked_is_refused():
     """What would be passed over in silence is said."""
     sha512 = source(requirements__txt=f"humanize==4.9.0 --hash=sha512:{'a' * 128}\n")

@@ -1,5 +1,6 @@
 """Files of requirements that others lead to: read where the source lies, before anything of it runs."""
 
+import asyncio
 from dataclasses import replace
 
 from skep.kernel.errors import InvalidError
@@ -20,10 +21,14 @@ async def with_included(fetcher: Fetcher, listing: SourceListing, recognised: Re
     """
     lists = further_files.lists(recognised)
     texts, left = dict(listing.texts), MAX_LOCK_TEXT
-    while absent := [path for path in pinned.reached(texts, lists)[1] if path in listing.files]:
-        for path in absent:
-            text = await fetcher.text(path, limit=left)
-            texts[path] = text or ""
+    waiting, seen = [*lists], set[str]()
+    while waiting:
+        path = waiting.pop()
+        if path in seen or path not in listing.files:
+            continue
+        seen.add(path)
+        if path not in texts:
+            texts[path] = await fetcher.text(path, limit=left) or ""
             left -= len(texts[path].encode())
         if len(texts) - len(listing.texts) > _MAX_FILES or left < 0:
             raise InvalidError(
@@ -31,4 +36,6 @@ async def with_included(fetcher: Fetcher, listing: SourceListing, recognised: Re
                 code="requirements_too_large",
                 hint="Put them together: `uv pip compile requirements.txt -o requirements.txt`.",
             )
+        # Each is read once, and beside the event loop: strangers wrote it.
+        waiting += await asyncio.to_thread(pinned.included, texts[path], path)
     return replace(listing, texts=texts)

@@ -19,25 +19,33 @@ _HASH = re.compile(r"--hash[= ]sha256:([0-9a-fA-F]{64})\b")
 _INCLUDE = re.compile(r"(?:-[rc]|--(?:requirement|constraint))(?:[=\s]\s*|(?<=-[rc]))(\S+)\s*")
 
 
-def reached(texts: Mapping[str, str], first: Iterable[str]) -> tuple[dict[str, str], list[str]]:
-    """Return the files of requirements that *first* lead to by -r and -c, and the names of those without a text.
+def reached(texts: Mapping[str, str], first: Iterable[str]) -> dict[str, str]:
+    """Return the files of requirements that *first* lead to by -r and -c, as far as there is a text of them.
 
     Args:
         texts: path in the source -> what is in it.
         first: paths of those that are read themselves.
     """
     found: dict[str, str] = {}
-    absent: list[str] = []
     waiting = [*first]
     while waiting:
         path = waiting.pop()
-        if path not in found and path not in absent:
-            if path in texts:
-                found[path] = texts[path]
-                waiting += _included(texts[path], path)
-            else:
-                absent.append(path)
-    return found, absent
+        if path in texts and path not in found:
+            found[path] = texts[path]
+            waiting += included(texts[path], path)
+    return found
+
+
+def included(text: str, name: str) -> list[str]:
+    """Return the files of the source that the requirements *text*, in the file *name*, leads to by -r and -c."""
+    found: list[str] = []
+    for line in _lines(text):
+        if (match := _INCLUDE.fullmatch(line)) is None:
+            continue
+        path = posixpath.normpath(posixpath.join(posixpath.dirname(name), match[1]))
+        if "://" not in match[1] and not path.startswith(("/", "../")):
+            found.append(path)
+    return found
 
 
 def of_requirements(texts: Mapping[str, str]) -> Pins:
@@ -90,14 +98,3 @@ def _lines(text: str) -> list[str]:
     """Return the lines of a file of requirements, each whole and without its comment."""
     whole = text.replace("\\\r\n", " ").replace("\\\n", " ")
     return [line.partition(" #")[0].strip() for line in whole.splitlines() if not line.lstrip().startswith("#")]
-
-
-def _included(text: str, name: str) -> list[str]:
-    found: list[str] = []
-    for line in _lines(text):
-        if (match := _INCLUDE.fullmatch(line)) is None:
-            continue
-        path = posixpath.normpath(posixpath.join(posixpath.dirname(name), match[1]))
-        if "://" not in match[1] and not path.startswith(("/", "../")):
-            found.append(path)
-    return found

@@ -66,7 +66,7 @@ def _plan_python(
 
 def _check_pins(listing: SourceListing, recognised: Recognised, lock: Lock) -> None:
     """Raise `InvalidError` if a file is another than the project says: uv resolves anew, and asks the index alone."""
-    files, _ = pinned.reached(listing.texts, further_files.lists(recognised))
+    files = pinned.reached(listing.texts, further_files.lists(recognised))
     pinned.check(pinned.of_requirements(files), lock, by=next(iter(files), "requirements.txt"))
     added = recognised.requirements or recognised.requirement_files
     if recognised.install is Install.UV_LOCK and added:
