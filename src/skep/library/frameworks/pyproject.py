@@ -15,6 +15,8 @@ FILE = "pyproject.toml"
 #: Files that `read` looks into.
 READS: tuple[str, ...] = (FILE, "requirements.txt", "uv.lock", "setup.cfg", "setup.py", *packages.ENTRIES)
 
+#: Of requirements.txt; one that is compiled with hashes for a large framework has some thousands.
+_MOST_LINES = 50_000
 #: Characters of a lock that is looked into.
 _LONGEST_LOCK = 256 * 1024
 #: Locks of other programs, which are passed over.
@@ -203,7 +205,7 @@ def _dependencies(listing: SourceListing, whole: Table, project: Table) -> Itera
     if 0 < len(lock) <= _LONGEST_LOCK and FILE in listing.files and not project.get("dependencies"):
         # pyproject.toml says it itself in most projects; a lock is long.
         yield from ((name, "uv.lock") for name in _locked(listing))
-    lines = listing.texts.get("requirements.txt", "").splitlines()
+    lines = listing.texts.get("requirements.txt", "").splitlines()[:_MOST_LINES]
     groups = [texts(group) for group in table(whole, "dependency-groups").values()]
     extras = [texts(group) for group in table(project, "optional-dependencies").values()]
     poetry = table(table(table(whole, "tool"), "poetry"), "dependencies")
